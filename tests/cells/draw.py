@@ -5,6 +5,13 @@ import uuid
 from typing import Any
 
 TRAITS = ("HW_CPU_X86_AVX2", "CUSTOM_GOLD", "HW_CPU_HYPERTHREADING")
+#: Traits of compute nodes that Nova asks for by extra specs.
+ROOT_TRAITS = {
+    "COMPUTE_NET_VIRTIO_PACKED": {"hw:virtio_packed_ring": "yes"},
+    "COMPUTE_SOUND_MODEL_VIRTIO": {"hw:sound_model": "virtio"},
+    "HW_CPU_X86_AMD_SEV": {"hw:mem_encryption": "on"},
+}
+ENCRYPTED = "MEM_ENCRYPTION_CONTEXT"
 NETWORKS = ("CUSTOM_PHYSNET_A", "CUSTOM_PHYSNET_B")
 VF, GPU = "CUSTOM_VF", "VGPU"
 
@@ -64,7 +71,7 @@ class Cloud:
 
     def _host(self, number: int, shared: str | None) -> None:
         dice = self.dice
-        traits = [one for one in TRAITS if dice.random() < 0.6]
+        traits = [one for one in (*TRAITS, *ROOT_TRAITS) if dice.random() < 0.6]
         if dice.random() < 0.1:
             traits.append("COMPUTE_STATUS_DISABLED")
         sharing = shared is not None and dice.random() < 0.7
@@ -100,6 +107,7 @@ class Cloud:
                 step_size=dice.choice((1, 1, 256, 768)),
                 min_unit=dice.choice((1, 1, 1024)),
             )
+        self._offer(root, ENCRYPTED, dice.randint(1, 3))
         if not sharing or dice.random() < 0.3:
             self._offer(root, "DISK_GB", dice.randint(10, 80))
         self._devices(number, root)
@@ -151,6 +159,10 @@ def draw_flavor(dice: random.Random, number: int) -> dict[str, Any]:
             specs["hw:cpu_thread_policy"] = dice.choice(("require", "isolate", "prefer"))
         if dice.random() < 0.3:
             specs["hw:emulator_threads_policy"] = "isolate"
+    if dice.random() < 0.3:
+        specs |= dice.choice(list(ROOT_TRAITS.values()))
+    if dice.random() < 0.2:
+        specs[dice.choice(("hw:mem_encryption", "hw:virtio_packed_ring"))] = "False"
     specs |= _draw_devices(dice)
     for trait in TRAITS[:2]:
         if dice.random() < 0.2:

@@ -2,6 +2,7 @@
 
     python tests/cells/oracle.py placement FOLDER <cases.json
     python tests/cells/oracle.py numa <cases.json
+    python tests/cells/oracle.py masks <masks.json
     python tests/cells/oracle.py tables API CELL... PLACEMENT
 
 For `placement` each case becomes a database in FOLDER with the tables of Placement; its flavors are
@@ -45,23 +46,38 @@ def make_flavor(flavor: dict[str, Any]) -> Any:
     )
 
 
-def query_of(flavor: dict[str, Any]) -> str:
-    """Return what Nova would ask Placement for one instance."""
+def queries_of(flavor: dict[str, Any]) -> list[str]:
+    """Return what Nova would ask Placement for one instance, one after the other."""
     from nova import objects
-    from nova.scheduler import utils
+    from nova.scheduler import request_filter, utils
 
+    properties = objects.ImageMetaProps()
+    if "hw:mem_encryption" in flavor["extra_specs"]:  # without it Nova refuses the server
+        properties.hw_firmware_type = "uefi"
     spec = objects.RequestSpec(
         flavor=make_flavor(flavor),
-        image=objects.ImageMeta(properties=objects.ImageMetaProps()),
+        image=objects.ImageMeta(properties=properties),
         requested_resources=[],
         request_level_params=objects.RequestLevelParams(
             root_required=set(), root_forbidden={"COMPUTE_STATUS_DISABLED"}, same_subtree=[]
         ),
         is_bfv=False,
     )
-    request = utils.ResourceRequest.from_request_spec(spec)
-    request._limit = None
-    return str(request.to_querystring())
+    for one in (
+        request_filter.packed_virtqueue_filter,
+        request_filter.ephemeral_encryption_filter,
+        request_filter.virtio_sound_filter,
+        request_filter.tpm_secret_security_filter,
+    ):
+        one(None, spec)
+    found = []
+    for translate in (True, False):
+        request = utils.ResourceRequest.from_request_spec(spec, translate)
+        request._limit = None
+        found.append(str(request.to_querystring()))
+        if not request.cpu_pinning_requested:  # manager.SchedulerManager._select_destinations
+            break
+    return found
 
 
 class Placement:
@@ -188,7 +204,7 @@ class Placement:
                 self._insert(database, CONSUMER, provider, name, amount)
         database.close()
 
-    def count(self, query: str, host: str) -> int:
+    def count(self, queries: list[str], host: str) -> int:
         """Count the most instances that one host takes, over every way to fill it."""
         known: dict[frozenset[Any], int] = {}
 
@@ -196,8 +212,10 @@ class Placement:
             key = frozenset(used.items())
             if key not in known:
                 self._use(used)
-                url = f"/allocation_candidates?{query}"
-                found = self._request("GET", url)["allocation_requests"]
+                urls = [f"/allocation_candidates?{query}" for query in queries]
+                found = [
+                    one for url in urls for one in self._request("GET", url)["allocation_requests"]
+                ]
                 ways = set()
                 for one in found:
                     if not self.trees[host] & set(one["allocations"]):
@@ -221,12 +239,12 @@ def answer_placement(folder: Path) -> None:
     answers = []
     for number, case in enumerate(cases):
         placement = Placement(folder / f"{number}.sqlite", case)
-        queries = [query_of(one) for one in case["flavors"]]
+        queries = [queries_of(one) for one in case["flavors"]]
         answers.append(
             {
-                "queries": [sorted(parse.parse_qsl(one)) for one in queries],
+                "queries": [[sorted(parse.parse_qsl(one)) for one in many] for many in queries],
                 "counts": [
-                    [placement.count(query, host) for host in case["hosts"]] for query in queries
+                    [placement.count(many, host) for host in case["hosts"]] for many in queries
                 ],
             }
         )
@@ -307,6 +325,29 @@ def answer_numa() -> None:
     json.dump(answers, sys.stdout)
 
 
+def answer_masks() -> None:
+    """Answer which virtual CPUs masks name, and which booleans are true; None for a refusal."""
+    from nova import exception
+    from nova.virt import hardware
+    from oslo_utils import strutils
+
+    asked = json.load(sys.stdin)
+    masks: list[list[int] | None] = []
+    for mask, count in asked["masks"]:
+        flavor = {
+            **asked["flavor"],
+            "vcpus": count,
+            "extra_specs": {"hw:cpu_dedicated_mask": mask},
+        }
+        try:
+            cpus = hardware.get_dedicated_cpu_constraint(make_flavor(flavor))
+            masks.append(sorted(cpus or ()))
+        except exception.NovaException:
+            masks.append(None)
+    truths = [strutils.bool_from_string(one) for one in asked["truths"]]
+    json.dump({"masks": masks, "truths": truths}, sys.stdout)
+
+
 def make_tables(urls: list[str]) -> None:
     """Make the tables of Nova's API, of cells and of Placement at URLs, in this order."""
     import sqlalchemy as sa
@@ -335,6 +376,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "tables":
         make_tables(sys.argv[2:])
         sys.stdout.write("{}")
+    elif sys.argv[1] == "masks":
+        answer_masks()
     elif sys.argv[1] == "placement":
         answer_placement(Path(sys.argv[2]))
     else:

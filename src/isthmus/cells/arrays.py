@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isthmus.cells.protocols import Counts, Flags
-from isthmus.cells.request import DISABLED_TRAIT
+from isthmus.cells.traits import DISABLED_TRAIT, OWNER_TRAIT, OWNER_VERSION
 from isthmus.model.compute.cloud import ComputeCloud, ComputeHost
 
 _SHARES = "MISC_SHARES_VIA_AGGREGATE"
@@ -38,8 +38,11 @@ class Arrays:
     hosts: tuple[ComputeHost, ...]
     closed: tuple[str, ...]  #: for each host why nothing is built there; empty where it is
     host_of: Counts  #: provider -> host that it is a part of, -1 for none
+    root_of: Counts  #: host -> provider that it is itself, -1 for none
     columns: dict[str, Column]
     traits: dict[str, Flags]  #: trait -> which providers have it
+    root_required: frozenset[str] = frozenset()  #: what Nova asks of every compute node
+    retries_pinned: bool = True  #: Nova asks for VCPU where a pinned instance finds no PCPU
 
     @property
     def providers(self) -> int:
@@ -70,16 +73,9 @@ def make_arrays(cloud: ComputeCloud) -> Arrays:
     """Lay out a cloud; hosts and providers keep their order."""
     position = {one.id: number for number, one in enumerate(cloud.providers)}
     roots = {one.uuid: one.id for one in cloud.providers if one.root == one.id}
-    host_by_root = {
-        roots[one.uuid]: number for number, one in enumerate(cloud.hosts) if one.uuid in roots
-    }
+    host_by_root = _choose_hosts(cloud, roots)
     host_of = np.array([host_by_root.get(one.root, -1) for one in cloud.providers], dtype=np.int64)
-    traits: dict[str, Flags] = {}
-    for number, provider in enumerate(cloud.providers):
-        for trait in provider.traits:
-            if trait not in traits:
-                traits[trait] = np.zeros(len(cloud.providers), dtype=bool)
-            traits[trait][number] = True
+    traits = _list_traits(cloud)
     serves = _find_served(cloud, host_of)
     rows: dict[str, list[tuple[int, ...]]] = defaultdict(list)
     for one in cloud.inventories:
@@ -100,11 +96,46 @@ def make_arrays(cloud: ComputeCloud) -> Arrays:
             )
     return Arrays(
         hosts=cloud.hosts,
-        closed=_find_closed(cloud, roots, position, traits),
+        closed=_find_closed(cloud, roots, position, traits, host_by_root),
         host_of=host_of,
+        root_of=np.array(
+            [position[roots[one.uuid]] if one.uuid in roots else -1 for one in cloud.hosts],
+            dtype=np.int64,
+        ),
         columns={name: _make_column(found) for name, found in rows.items()},
         traits=traits,
+        root_required=_list_root_required(cloud),
+        retries_pinned=cloud.retries_pinned,
     )
+
+
+def _list_traits(cloud: ComputeCloud) -> dict[str, Flags]:
+    found: dict[str, Flags] = {}
+    for number, provider in enumerate(cloud.providers):
+        for trait in provider.traits:
+            if trait not in found:
+                found[trait] = np.zeros(len(cloud.providers), dtype=bool)
+            found[trait][number] = True
+    return found
+
+
+def _list_root_required(cloud: ComputeCloud) -> frozenset[str]:
+    """Return what Nova asks of every compute node: its own trait, once all services report it."""
+    versions = [one.version for one in cloud.cells if one.version]
+    upgraded = bool(versions) and min(versions) >= OWNER_VERSION
+    return frozenset({OWNER_TRAIT} if upgraded else ())
+
+
+def _choose_hosts(cloud: ComputeCloud, roots: dict[str, int]) -> dict[int, int]:
+    """Return for each root provider its host; of two in two cells the one that is open."""
+    found: dict[int, int] = {}
+    for number, one in enumerate(cloud.hosts):
+        root = roots.get(one.uuid)
+        if root is not None and (
+            root not in found or (cloud.hosts[found[root]].closed and not one.closed)
+        ):
+            found[root] = number
+    return found
 
 
 def _make_column(rows: list[tuple[int, ...]]) -> Column:
@@ -130,16 +161,22 @@ def _find_served(cloud: ComputeCloud, host_of: Counts) -> list[list[tuple[int, b
 
 
 def _find_closed(
-    cloud: ComputeCloud, roots: dict[str, int], position: dict[int, int], traits: dict[str, Flags]
+    cloud: ComputeCloud,
+    roots: dict[str, int],
+    position: dict[int, int],
+    traits: dict[str, Flags],
+    host_by_root: dict[int, int],
 ) -> tuple[str, ...]:
     disabled = traits.get(DISABLED_TRAIT)
     found = []
-    for host in cloud.hosts:
+    for number, host in enumerate(cloud.hosts):
         why = host.closed
         root = roots.get(host.uuid)
-        if not why and root is None:
-            why = MISSING
-        elif not why and disabled is not None and disabled[position[roots[host.uuid]]]:
+        if root is None:
+            why = why or MISSING
+        elif host_by_root[root] != number:
+            why = why or f"counted in cell {cloud.hosts[host_by_root[root]].cell}"
+        elif not why and disabled is not None and disabled[position[root]]:
             why = f"trait {DISABLED_TRAIT}"
         found.append(why)
     return tuple(found)

@@ -1,16 +1,17 @@
 """A cloud from what its databases said: who answered, and what of a host the scheduler sees."""
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 from isthmus import errors
 from isthmus.model.compute.cloud import (
     CELL0_UUID,
     DEFAULT_ZONE,
     ApiState,
+    Cell,
+    CellHosts,
     ComputeCloud,
-    ComputeHost,
     Provider,
     ResourceInventory,
 )
@@ -18,7 +19,7 @@ from isthmus.model.compute.cloud import (
 
 def assemble(
     api: ApiState,
-    hosts: Mapping[str, tuple[ComputeHost, ...] | errors.IsthmusError],
+    hosts: Mapping[str, CellHosts | errors.IsthmusError],
     providers: tuple[Provider, ...],
     inventories: tuple[ResourceInventory, ...],
 ) -> ComputeCloud:
@@ -39,16 +40,13 @@ def assemble(
             if zone:
                 zones[name] = zone
     cells, found = [], []
-    for address in api.cells:
-        cell = address.cell
-        if cell.uuid == CELL0_UUID:
-            continue
+    for cell in name_cells([one.cell for one in api.cells if one.cell.uuid != CELL0_UUID]):
         answer = hosts[cell.uuid]
         if isinstance(answer, errors.IsthmusError):
             cells.append(dataclasses.replace(cell, error=answer.message))
             continue
-        cells.append(cell)
-        for host in answer:
+        cells.append(dataclasses.replace(cell, version=answer.version))
+        for host in answer.hosts:
             closed = host.closed
             if cell.disabled:
                 closed = "cell is disabled"
@@ -57,6 +55,7 @@ def assemble(
             found.append(
                 dataclasses.replace(
                     host,
+                    cell=cell.name,
                     closed=closed,
                     zone=zones.get(host.name, DEFAULT_ZONE),
                     aggregates=tuple(members[host.name]),
@@ -69,3 +68,12 @@ def assemble(
         inventories=inventories,
         flavors=api.flavors,
     )
+
+
+def name_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Give cells that share a name their uuid besides: Nova tells them apart by that alone."""
+    named = Counter(one.name for one in cells)
+    return [
+        one if named[one.name] == 1 else dataclasses.replace(one, name=f"{one.name} ({one.uuid})")
+        for one in cells
+    ]

@@ -1,6 +1,6 @@
 """How many more instances of flavors fit: counted by host, added up by whatever is asked for."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from isthmus import errors
 from isthmus.cells.arrays import Arrays
-from isthmus.cells.count import CLOSED, Tally, count_request
+from isthmus.cells.count import CLOSED, Tally, count_request, join_retry
 from isthmus.cells.protocols import Counts, Fit, Flags
 from isthmus.cells.request import Request, plan_request
 from isthmus.model.compute.cloud import UNBOUNDED, ComputeHost, Flavor
@@ -26,6 +26,8 @@ class FlavorCapacity:
     fits: Counts
     open: Flags  #: hosts where anything is built
     note: str = ""  #: why the counts are upper bounds, where that is so for the flavor
+    retry: Request | None = None  #: what Nova asks where hosts no longer take `request`
+    first: Counts | None = None  #: how many each host takes by `request`, where there is a retry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Binding:
 
     name: str  #: a resource class, a trait, NUMA nodes, or why a host is closed
     hosts: int
-    without: int  #: how many more would fit, were it not for this
+    without: int | None  #: how many more would fit, were it not for this; None: nothing bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Capacity:
     stranded: int  #: how many more would fit, were all that is free on one host
     bindings: tuple[Binding, ...]  #: the one on most hosts first
     note: str = ""
+    error: str = ""  #: why the flavor was not counted; empty where it was
 
 
 def count_flavor(arrays: Arrays, flavor: Flavor, fit: Fit | None) -> FlavorCapacity:
@@ -60,10 +63,20 @@ def count_flavor(arrays: Arrays, flavor: Flavor, fit: Fit | None) -> FlavorCapac
         arrays: what is free.
         flavor: of the instances.
         fit: Nova's NUMA nodes; None leaves them out.
+
+    Raises:
+        Invalid: the flavor makes no sense.
+        Unsupported: it asks for something that is not followed here.
     """
     note = ""
     request = plan_request(flavor)
+    if request.is_empty:
+        raise errors.Invalid(f"flavor {flavor.name} asks Placement for nothing, which it refuses")
     tally = count_request(arrays, request)
+    retry = first = None
+    if request.retried and arrays.retries_pinned:
+        retry, first = plan_request(flavor, pinned=False), tally.fits
+        tally = join_retry(tally, count_request(arrays, retry))
     is_open = tally.limits[CLOSED] > 0
     if fit is not None:
         try:
@@ -71,7 +84,7 @@ def count_flavor(arrays: Arrays, flavor: Flavor, fit: Fit | None) -> FlavorCapac
         except errors.Unsupported as exc:
             note = exc.message
             tally.exact[:] = False
-    return FlavorCapacity(flavor, request, tally, tally.fits, is_open, note)
+    return FlavorCapacity(flavor, request, tally, tally.fits, is_open, note, retry, first)
 
 
 def group_hosts(hosts: Sequence[ComputeHost], by: str) -> dict[str, Flags]:
@@ -82,12 +95,13 @@ def group_hosts(hosts: Sequence[ComputeHost], by: str) -> dict[str, Flags]:
     Raises:
         Invalid: hosts are parted by none of these.
     """
+    labels = _label_hosts(hosts)
     names: dict[str, Callable[[ComputeHost], tuple[str, ...]]] = {
         "cloud": lambda _: ("cloud",),
         "cell": lambda host: (host.cell,),
         "zone": lambda host: (host.zone,),
         "aggregate": lambda host: host.aggregates,
-        "host": lambda host: (host.node,),
+        "host": lambda host: (labels[host.cell, host.node],),
     }
     if by not in names:
         raise errors.Invalid(f"hosts are parted by {', '.join(names)}, and not by {by}")
@@ -100,6 +114,13 @@ def group_hosts(hosts: Sequence[ComputeHost], by: str) -> dict[str, Flags]:
         found[name] = np.zeros(len(hosts), dtype=bool)
         found[name][numbers] = True
     return found
+
+
+def _label_hosts(hosts: Sequence[ComputeHost]) -> dict[tuple[str, str], str]:
+    """Return what each host is called: with its cell where another cell has one of that name."""
+    pairs = dict.fromkeys((one.cell, one.node) for one in hosts)
+    named = Counter(node for _, node in pairs)
+    return {(cell, node): node if named[node] == 1 else f"{node} in {cell}" for cell, node in pairs}
 
 
 def sum_capacity(arrays: Arrays, counted: FlavorCapacity, scope: str, hosts: Flags) -> Capacity:
@@ -176,11 +197,16 @@ def _list_bindings(arrays: Arrays, counted: FlavorCapacity, hosts: Flags) -> tup
             Binding(
                 name=name,
                 hosts=int(np.count_nonzero(mine)),
-                without=int((second[mine] - table[number][mine]).sum()),
+                without=_sum_bounded(second[mine], table[number][mine]),
             )
         )
     found += _list_closed(arrays, limits, hosts)
     return tuple(sorted(found, key=lambda one: (-one.hosts, one.name)))
+
+
+def _sum_bounded(counts: Counts, less: Counts | int) -> int | None:
+    """Add up what would fit; None where nothing else bounds it."""
+    return None if np.any(counts >= UNBOUNDED) else int((counts - less).sum())
 
 
 def _list_closed(arrays: Arrays, limits: Mapping[str, Counts], hosts: Flags) -> list[Binding]:
@@ -190,7 +216,7 @@ def _list_closed(arrays: Arrays, limits: Mapping[str, Counts], hosts: Flags) -> 
         if arrays.closed[number]:
             found[arrays.closed[number]].append(number)
     return [
-        Binding(name=why, hosts=len(numbers), without=int(rest[numbers].sum()))
+        Binding(name=why, hosts=len(numbers), without=_sum_bounded(rest[numbers], 0))
         for why, numbers in found.items()
     ]
 
@@ -200,6 +226,8 @@ def list_capacity(
 ) -> list[Capacity]:
     """Count flavors, and add them up by cell, zone, aggregate, host or for the whole cloud.
 
+    A flavor that cannot be counted is one line, with the reason.
+
     Args:
         arrays: what is free.
         flavors: to count.
@@ -207,11 +235,30 @@ def list_capacity(
         by: how hosts are parted (`group_hosts`).
 
     Raises:
-        Invalid: hosts cannot be parted so, or a flavor makes no sense.
+        Invalid: hosts cannot be parted so.
     """
     parts = group_hosts(arrays.hosts, by)
     found = []
     for flavor in flavors:
-        counted = count_flavor(arrays, flavor, fit)
+        try:
+            counted = count_flavor(arrays, flavor, fit)
+        except (errors.Invalid, errors.Unsupported) as exc:
+            found.append(_say_uncounted(arrays, flavor, exc.message))
+            continue
         found += [sum_capacity(arrays, counted, name, hosts) for name, hosts in parts.items()]
     return found
+
+
+def _say_uncounted(arrays: Arrays, flavor: Flavor, why: str) -> Capacity:
+    return Capacity(
+        flavor=flavor.name,
+        scope="",
+        fits=0,
+        exact=False,
+        hosts=0,
+        of_hosts=len(arrays.hosts),
+        largest=0,
+        stranded=0,
+        bindings=(),
+        error=why,
+    )

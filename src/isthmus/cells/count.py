@@ -66,9 +66,46 @@ def count_request(arrays: Arrays, request: Request) -> Tally:
     tally = Tally(exact=np.ones(size, dtype=bool))
     is_open = np.array([not why for why in arrays.closed], dtype=bool)
     tally.bound(CLOSED, np.where(is_open, UNBOUNDED, 0))
+    for trait in sorted(request.root_required | arrays.root_required):
+        there = arrays.has(trait)[arrays.root_of] & (arrays.root_of >= 0)
+        tally.bound(f"trait {trait}", np.where(there, UNBOUNDED, 0))
     taken = _count_common(arrays, request.common, tally)
     _count_groups(arrays, request, tally, taken)
     return tally
+
+
+#: How Placement has the CPUs of an instance: pinned, and shared.
+_CPUS = ("PCPU", "VCPU")
+
+
+def join_retry(first: Tally, second: Tally) -> Tally:
+    """Count hosts that take some instances by a request, and more by the one that follows it.
+
+    The two differ in how they ask for CPUs; everything else both take from the same.
+
+    Args:
+        first: with dedicated CPUs asked for as PCPU.
+        second: with VCPU in their place.
+    """
+    found = Tally(exact=first.exact & second.exact, own=dict(second.own), pools=second.pools)
+    cpus = np.zeros_like(first.exact, dtype=np.int64)
+    for one in (first, second):
+        own = [counts for name, counts in one.limits.items() if _is_apart(name)]
+        cpus += np.minimum.reduce([*own, np.full_like(cpus, UNBOUNDED)])
+    for name in dict.fromkeys((*first.limits, *second.limits)):
+        if name in _CPUS:
+            continue
+        both = [one.limits.get(name, np.full_like(cpus, UNBOUNDED)) for one in (first, second)]
+        if not _is_apart(name):
+            found.exact &= both[0] == both[1]
+        found.limits[name] = np.maximum(*both)
+    found.limits["PCPU"] = np.minimum(cpus, UNBOUNDED)
+    return found
+
+
+def _is_apart(name: str) -> bool:
+    """Tell whether a bound is of one way to ask for CPUs alone."""
+    return name in _CPUS or name.startswith("trait ")
 
 
 @dataclass(slots=True)

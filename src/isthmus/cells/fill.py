@@ -52,7 +52,12 @@ class State:
                 f"flavor {flavor.name} cannot be reserved: it has groups of several kinds"
             )
         chosen = plan_spread(counted.fits, count, order)
-        self._take(request, chosen)
+        if counted.retry is None or counted.first is None:
+            self._take(request, chosen)
+        else:
+            by_first = np.minimum(chosen, counted.first)
+            self._take(request, by_first)
+            self._take(counted.retry, chosen - by_first)
         numbers = np.flatnonzero(chosen)
         if self.fit is not None and len(numbers):
             self.fit.take(flavor, numbers.tolist(), chosen[numbers].tolist())

@@ -1,7 +1,7 @@
 """What a flavor asks of Placement: Nova's own translation, on plain values.
 
 Source:
-    nova.scheduler.utils: `ResourceRequest` (34.0.0); the tests hold this file against it.
+    nova.scheduler.utils 34.0.0: `ResourceRequest`; the tests hold this file against it.
 """
 
 import math
@@ -11,16 +11,46 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isthmus import errors
-from isthmus.model.compute.cloud import Flavor
+from isthmus.cells.traits import (
+    choose_spec,
+    list_required,
+    list_root_required,
+    wants_encrypted_memory,
+)
+from isthmus.facts.cpuset import parse_vcpus
+from isthmus.model.compute.cloud import Flavor, find_dedicated_mask
 
 _KEY = re.compile(r"(resources|trait)([a-zA-Z0-9_-]{1,64})?:(.*)")
-#: What Nova's scheduler requires of every root, unless a host is being disabled.
-DISABLED_TRAIT = "COMPUTE_STATUS_DISABLED"
 _THREADS_TRAIT = "HW_CPU_HYPERTHREADING"
-_TPM_MODELS = {"tpm-tis": "COMPUTE_SECURITY_TPM_TIS", "tpm-crb": "COMPUTE_SECURITY_TPM_CRB"}
-_TPM_VERSIONS = {"1.2": "COMPUTE_SECURITY_TPM_1_2", "2.0": "COMPUTE_SECURITY_TPM_2_0"}
-#: Extra specs that ask Placement for more than is followed here.
-_UNFOLLOWED = ("accel:device_profile", "hw:mem_encryption", "hw:maxphysaddr_mode")
+_CUSTOM = "CUSTOM_"
+#: Resource classes that Nova takes from extra specs beside custom ones (os-resource-classes).
+STANDARD_CLASSES = frozenset(
+    {
+        "VCPU",
+        "MEMORY_MB",
+        "DISK_GB",
+        "PCI_DEVICE",
+        "SRIOV_NET_VF",
+        "NUMA_SOCKET",
+        "NUMA_CORE",
+        "NUMA_THREAD",
+        "NUMA_MEMORY_MB",
+        "IPV4_ADDRESS",
+        "VGPU",
+        "VGPU_DISPLAY_HEAD",
+        "NET_BW_EGR_KILOBIT_PER_SEC",
+        "NET_BW_IGR_KILOBIT_PER_SEC",
+        "PCPU",
+        "MEM_ENCRYPTION_CONTEXT",
+        "FPGA",
+        "PGPU",
+        "NET_PACKET_RATE_KILOPACKET_PER_SEC",
+        "NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC",
+        "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC",
+    }
+)
+_CPU_POLICIES = ("shared", "dedicated", "mixed")
+_THREAD_POLICIES = ("prefer", "isolate", "require")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +69,34 @@ class Request:
     common: Group  #: without a suffix: any provider of the tree gives any class
     groups: tuple[Group, ...] = ()  #: with suffixes
     isolate: bool = False  #: whether groups with suffixes come from different providers
+    root_required: frozenset[str] = frozenset()  #: traits of the compute node itself
+    #: Whether Nova asks a second time, for VCPU: hosts that set aside no dedicated CPUs report
+    #: no PCPU, and take pinned instances nevertheless.
+    retried: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it asks for no resources: Placement gives no host for that."""
+        return not self.common.resources and not self.groups
 
 
-def plan_request(flavor: Flavor) -> Request:
+def plan_request(flavor: Flavor, *, pinned: bool = True) -> Request:
     """Translate a flavor as Nova does for a server that boots from its local disk.
+
+    Args:
+        flavor: to translate.
+        pinned: whether dedicated CPUs are asked for as PCPU, as Nova does first.
 
     Raises:
         Unsupported: it asks for something that is not followed here.
         Invalid: it makes no sense.
     """
     specs = flavor.extra_specs
-    for name in _UNFOLLOWED:
-        if name in specs:
-            raise errors.Unsupported(
-                f"flavor {flavor.name} has {name}, and how many of it fit is not known here"
-            )
+    if specs.get("accel:device_profile"):
+        raise errors.Unsupported(
+            f"flavor {flavor.name} has accel:device_profile, and how many of it fit is not known "
+            "here"
+        )
     resources: dict[str, dict[str, int]] = defaultdict(dict)
     required: dict[str, set[str]] = defaultdict(set)
     forbidden: dict[str, set[str]] = defaultdict(set)
@@ -63,70 +106,73 @@ def plan_request(flavor: Flavor) -> Request:
             continue
         kind, suffix, name = match[1], match[2] or "", match[3]
         if kind == "resources":
-            resources[suffix][name] = _read_amount(flavor, key, value)
+            amount = _find_amount(name, value)
+            if amount is not None:
+                resources[suffix][name] = amount
         elif value in {"required", "forbidden"}:
             (required if value == "required" else forbidden)[suffix].add(name)
-    _add_cpus(flavor, resources[""], required[""], forbidden[""])
+    if pinned:
+        _add_cpus(flavor, resources[""], required[""], forbidden[""])
     _add_sizes(flavor, resources)
-    _add_devices(flavor, resources[""], required[""])
-    named = {*resources, *required, *forbidden}
+    if wants_encrypted_memory(flavor):
+        resources[""]["MEM_ENCRYPTION_CONTEXT"] = 1
+    _add_persistent_memory(flavor, resources[""])
+    required[""] |= list_required(flavor)
     found = {
         suffix: Group(
             {name: amount for name, amount in resources[suffix].items() if amount},
             frozenset(required[suffix]),
             frozenset(forbidden[suffix]),
         )
-        for suffix in sorted(named)
+        for suffix in sorted({"", *resources, *required, *forbidden})
     }
     return Request(
         found.pop(""),
         tuple(one for one in found.values() if one.resources),
         specs.get("group_policy") == "isolate",
+        list_root_required(flavor),
+        retried=pinned and specs.get("hw:cpu_policy") == "dedicated",
     )
 
 
-def _read_amount(flavor: Flavor, key: str, value: str) -> int:
-    if not value.isdecimal():
-        raise errors.Invalid(f"flavor {flavor.name} has {key}={value!r}, which is no amount")
-    return int(value)
+def _find_amount(name: str, value: str) -> int | None:
+    """Return an amount; None where Nova passes over what an extra spec says."""
+    if not name.startswith(_CUSTOM) and name not in STANDARD_CLASSES:
+        return None
+    try:
+        amount = int(value)
+    except ValueError:
+        return None
+    return amount if amount >= 0 else None
 
 
 def _add_cpus(
     flavor: Flavor, resources: dict[str, int], required: set[str], forbidden: set[str]
 ) -> None:
     """Ask for dedicated CPUs as PCPU, and for what thread policies need."""
-    specs = flavor.extra_specs
-    policy = specs.get("hw:cpu_policy", "")
+    policy = choose_spec(flavor, "hw:cpu_policy", _CPU_POLICIES)
+    threads = choose_spec(flavor, "hw:cpu_thread_policy", _THREAD_POLICIES)
+    emulator = choose_spec(flavor, "hw:emulator_threads_policy", ("isolate", "share"))
     if policy in {"dedicated", "mixed"}:
-        pinned = flavor.vcpus
+        count = flavor.vcpus
         if policy == "mixed":
-            mask = specs.get("hw:cpu_dedicated_mask") or specs.get("hw:cpu_realtime_mask") or ""
-            pinned = count_cpus(mask, flavor.vcpus)
-            resources["VCPU"] = flavor.vcpus - pinned
-        isolated = specs.get("hw:emulator_threads_policy") == "isolate"
-        resources["PCPU"] = pinned + isolated
-    threads = specs.get("hw:cpu_thread_policy")
+            mask = find_dedicated_mask(flavor)
+            if not mask:
+                raise errors.Invalid(
+                    f"flavor {flavor.name} has mixed CPUs and does not say which are dedicated"
+                )
+            count = len(parse_vcpus(mask, flavor.vcpus))
+            resources["VCPU"] = flavor.vcpus - count
+        resources["PCPU"] = count + (emulator == "isolate")
+    elif (threads or emulator == "isolate") and not resources.get("PCPU"):
+        raise errors.Invalid(
+            f"flavor {flavor.name} shares CPUs, so that Nova takes neither a thread policy nor an "
+            "isolated emulator"
+        )
     if threads == "isolate":
         forbidden.add(_THREADS_TRAIT)
     elif threads == "require":
         required.add(_THREADS_TRAIT)
-
-
-def count_cpus(mask: str, vcpus: int) -> int:
-    """Count the virtual CPUs that a mask such as 0-3,^1 names; ^0 alone means all others.
-
-    Raises:
-        Invalid: it is no mask.
-    """
-    kept: set[int] = set()
-    without: set[int] = set()
-    for part in filter(None, (one.strip() for one in mask.split(","))):
-        match = re.fullmatch(r"(\^?)(\d+)(?:-(\d+))?", part)
-        if match is None:
-            raise errors.Invalid(f"{mask!r} is no mask of CPUs")
-        chosen = range(int(match[2]), int(match[3] or match[2]) + 1)
-        (without if match[1] else kept).update(chosen)
-    return len((kept or set(range(vcpus))) - without)
 
 
 def _add_sizes(flavor: Flavor, resources: dict[str, dict[str, int]]) -> None:
@@ -141,22 +187,8 @@ def _add_sizes(flavor: Flavor, resources: dict[str, dict[str, int]]) -> None:
         resources[""]["DISK_GB"] = flavor.disk_gib + flavor.ephemeral_gib + swap
 
 
-def _add_devices(flavor: Flavor, resources: dict[str, int], required: set[str]) -> None:
-    """Ask for persistent memory, a TPM, secure boot, and affinity by socket."""
-    specs = flavor.extra_specs
-    labels = [one.strip() for one in specs.get("hw:pmem", "").split(",") if one.strip()]
-    for name, amount in Counter(labels).items():
+def _add_persistent_memory(flavor: Flavor, resources: dict[str, int]) -> None:
+    texts = flavor.extra_specs.get("hw:pmem", "").split(",")
+    for name, amount in Counter(one.strip() for one in texts if one.strip()).items():
         plain = re.sub(r"[^0-9A-Z]+", "_", name.upper())
-        key = f"CUSTOM_PMEM_NAMESPACE_{plain}"
-        resources[key] = resources.get(key, 0) + amount
-    version = specs.get("hw:tpm_version")
-    if version:
-        model = specs.get("hw:tpm_model", "tpm-tis")
-        if model not in _TPM_MODELS or version not in _TPM_VERSIONS:
-            raise errors.Invalid(f"there is no TPM {model!r} of version {version!r}")
-        required.add(_TPM_MODELS[model])
-        required.add(_TPM_VERSIONS[version])
-    if specs.get("os:secure_boot") == "required":
-        required.add("COMPUTE_SECURITY_UEFI_SECURE_BOOT")
-    if specs.get("hw:pci_numa_affinity_policy") == "socket":
-        required.add("COMPUTE_SOCKET_PCI_NUMA_AFFINITY")
+        resources[f"CUSTOM_PMEM_NAMESPACE_{plain}"] = amount

@@ -22,6 +22,9 @@ class NovaDatabases:
     placement: str = field(repr=False)
     template: str = field(repr=False)  #: [database] connection, for mappings that are templates
     service_down_time_s: int
+    cpu_ratio: float  #: of compute nodes that say none
+    ram_ratio: float
+    retries_pinned: bool  #: not [workarounds] disable_fallback_pcpu_query
 
 
 def read_databases(
@@ -54,12 +57,29 @@ def _find_databases(nova_files: Sequence[Path], placement_files: Sequence[Path])
     ):
         if not url:
             raise errors.Invalid(f"{', '.join(map(str, files))}: {what} connection is not set")
-    return NovaDatabases(api, placement, nova.database.connection or "", nova.service_down_time)
+    return NovaDatabases(
+        api=api,
+        placement=placement,
+        template=nova.database.connection or "",
+        service_down_time_s=nova.service_down_time,
+        cpu_ratio=nova.cpu_allocation_ratio or nova.initial_cpu_allocation_ratio,
+        ram_ratio=nova.ram_allocation_ratio or nova.initial_ram_allocation_ratio,
+        retries_pinned=not nova.workarounds.disable_fallback_pcpu_query,
+    )
 
 
 def _read(project: str, files: Sequence[Path]) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
-    conf.register_opt(cfg.IntOpt("service_down_time", default=60))
+    conf.register_opts(
+        [
+            cfg.IntOpt("service_down_time", default=60),
+            cfg.FloatOpt("cpu_allocation_ratio", min=0.0),
+            cfg.FloatOpt("ram_allocation_ratio", min=0.0),
+            cfg.FloatOpt("initial_cpu_allocation_ratio", default=4.0, min=0.0),
+            cfg.FloatOpt("initial_ram_allocation_ratio", default=1.0, min=0.0),
+        ]
+    )
+    conf.register_opt(cfg.BoolOpt("disable_fallback_pcpu_query", default=False), "workarounds")
     for group in ("api_database", "database", "placement_database"):
         conf.register_opt(_CONNECTION, group)
     names = [str(one) for one in files]

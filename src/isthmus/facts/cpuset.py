@@ -43,6 +43,26 @@ def parse_list(text: str) -> tuple[int, ...]:
     return tuple(sorted(found - dropped))
 
 
+def parse_vcpus(text: str, count: int) -> frozenset[int]:
+    """Read which virtual CPUs of a guest a mask of Nova's names.
+
+    A mask that begins by leaving out, such as ^0-1 or ^0,2, starts from all of them.
+
+    Raises:
+        Invalid: it is no such mask, or names one that is not there.
+
+    Source:
+        nova.virt.hardware 34.0.0: `parse_cpu_spec`, `get_dedicated_cpu_constraint`.
+    """
+    if ":" in text:
+        raise errors.Invalid(f"{text.strip()[:80]!r} has a stride, which Nova does not know")
+    whole = f"0-{count - 1},{text}" if text.strip().startswith("^") else text
+    found = parse_list(whole)
+    if found and found[-1] >= count:
+        raise errors.Invalid(f"{text!r} names virtual CPU {found[-1]} of {count}")
+    return frozenset(found)
+
+
 def render_list(cpus: Iterable[int]) -> str:
     """Write a kernel CPU list in its shortest form; empty for no CPU."""
     parts: list[str] = []

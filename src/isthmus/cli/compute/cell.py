@@ -1,6 +1,9 @@
 """`isthmus cell`: how much still fits into the cells of a cloud."""
 
 import enum
+import math
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +29,9 @@ app = typer.Typer(no_args_is_help=True, help="Cells of Nova: how much still fits
 COLUMNS = ("flavor", "scope", "fits", "hosts", "of_hosts", "largest", "stranded", "bound_by")
 EXPLAINED = ("flavor", "scope", "bound_by", "hosts", "without")
 SETS = ("set", "fits", "at_most")
+#: The longest wait that is taken, in seconds.
+MOST_SECONDS = 3600
+_COUNT = re.compile(r"(.+)=\s*([0-9]{1,9})\s*", re.DOTALL)
 #: Exit code where a cell did not answer: what is printed is without it.
 UNANSWERED = EXIT_FOUND
 
@@ -90,9 +96,11 @@ def show_capacity(
 
     Counted as Placement and Nova decide: inventories, ratios, units, traits, nested providers, and
     the NUMA nodes of each host. Reads their databases and writes nothing. Stranded is how many more
-    would fit if all that is free were on one host. The exit code is 1 where a cell did not answer.
+    would fit if all that is free were on one host. The exit code is 1 where a cell that is not
+    disabled did not answer, or a flavor that was named cannot be counted.
     """
     _check_numpy()
+    _check_timeout(timeout)
     from isthmus.cells.arrays import make_arrays
     from isthmus.cells.capacity import list_capacity
     from isthmus.wiring.compute.cells import collect_cloud, open_fit
@@ -101,6 +109,7 @@ def show_capacity(
     arrays, fit = make_arrays(cloud), open_fit(cloud)
     for text in reserve or ():
         arrays, fit = _reserve(cloud, arrays, fit, text, fill)
+    uncounted = False
     if of_set:
         _show_sets(cloud, arrays, fit, of_set, output)
     else:
@@ -112,7 +121,11 @@ def show_capacity(
             render.print_rows(_list_rows(found), COLUMNS, output, empty="No flavors or hosts.")
         for line in dict.fromkeys(one.note for one in found if one.note):
             note(f"At most so many: {line}.")
-    _say_unanswered(cloud)
+        for line in dict.fromkeys(one.error for one in found if one.error):
+            note(f"Not counted: {line}.")
+        uncounted = bool(flavor) and any(one.error for one in found)
+    if _say_unanswered(cloud) or uncounted:
+        raise typer.Exit(UNANSWERED)
 
 
 def _check_numpy() -> None:
@@ -130,11 +143,26 @@ def _find(cloud: ComputeCloud, name: str) -> Flavor:
     return found[0]
 
 
-def _parse_count(text: str) -> tuple[str, int]:
-    name, _, count = text.partition("=")
-    if not name or not count.isdecimal() or not int(count):
-        raise errors.Invalid(f"{text!r} is not of the form FLAVOR=NUMBER")
-    return name, int(count)
+def _check_timeout(timeout: float) -> None:
+    if not math.isfinite(timeout) or timeout > MOST_SECONDS:
+        raise errors.Invalid(f"--timeout {timeout:g}: give seconds, {MOST_SECONDS} at most")
+
+
+def _parse_counts(text: str) -> list[tuple[str, int]]:
+    """Read FLAVOR=NUMBER,...; names may hold commas and equals signs, numbers are what ends one."""
+    found: list[tuple[str, int]] = []
+    name = ""
+    for piece in text.split(","):
+        name = f"{name},{piece}" if name else piece
+        match = _COUNT.fullmatch(name)
+        if match is not None:
+            found.append((match[1].strip(), int(match[2])))
+            name = ""
+    if name or not found or not all(count for _, count in found):
+        raise errors.Invalid(
+            f"{text!r} is not of the form FLAVOR=NUMBER, or a number is not from 1 to 999999999"
+        )
+    return found
 
 
 def _reserve(
@@ -142,11 +170,11 @@ def _reserve(
 ) -> tuple["Arrays", "Fit"]:
     from isthmus.cells.fill import Order, State
 
-    name, count = _parse_count(text)
     state = State(arrays, fit)
-    there = state.reserve(_find(cloud, name), count, Order(fill.value))
-    if there < count:
-        note(f"Of {count} reserved {name} only {there} fit.")
+    for name, count in _parse_counts(text):
+        there = state.reserve(_find(cloud, name), count, Order(fill.value))
+        if there < count:
+            note(f"Of {count} reserved {name} only {there} fit.")
     assert state.fit is not None
     return state.arrays, state.fit
 
@@ -156,10 +184,13 @@ def _show_sets(
 ) -> None:
     from isthmus.cells.fill import count_sets
 
-    members = dict(_parse_count(one.strip()) for one in text.split(","))
-    flavors = [_find(cloud, name) for name in members]
-    counts = {one.name: count for one, count in zip(flavors, members.values(), strict=True)}
-    fits, most = count_sets(arrays, fit, flavors, counts)
+    flavors: dict[str, Flavor] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for name, count in _parse_counts(text):
+        one = _find(cloud, name)
+        flavors[one.name] = one
+        counts[one.name] += count
+    fits, most = count_sets(arrays, fit, list(flavors.values()), counts)
     render.print_rows([{"set": text, "fits": fits, "at_most": most}], SETS, output)
 
 
@@ -168,13 +199,14 @@ def _list_rows(found: "Sequence[Capacity]") -> list[dict[str, Any]]:
         {
             "flavor": one.flavor,
             "scope": one.scope,
-            "fits": one.fits,
+            "fits": None if one.error else one.fits,
             "exact": one.exact,
             "hosts": one.hosts,
             "of_hosts": one.of_hosts,
             "largest": one.largest,
             "stranded": one.stranded,
-            "bound_by": one.bindings[0].name if one.bindings else "",
+            "bound_by": one.bindings[0].name if one.bindings else one.error and "not counted",
+            "error": one.error,
         }
         for one in found
     ]
@@ -194,9 +226,10 @@ def _explain(found: "Sequence[Capacity]") -> list[dict[str, Any]]:
     ]
 
 
-def _say_unanswered(cloud: ComputeCloud) -> None:
+def _say_unanswered(cloud: ComputeCloud) -> bool:
+    """Name the cells that are not counted; return whether one of them should have been."""
     silent = [one for one in cloud.cells if one.error]
     for one in silent:
-        note(f"Cell {one.name} is not counted: {one.error}.")
-    if silent:
-        raise typer.Exit(UNANSWERED)
+        which = "Disabled cell" if one.disabled else "Cell"
+        note(f"{which} {one.name} is not counted: {one.error}.")
+    return any(not one.disabled for one in silent)

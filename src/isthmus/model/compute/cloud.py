@@ -18,6 +18,7 @@ class Cell:
     uuid: str
     disabled: bool = False  #: the scheduler leaves it out
     error: str = ""  #: why its database did not answer; empty where it did
+    version: int = 0  #: the lowest of its nova-compute services; 0 where there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,14 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellHosts:
+    """What the database of one cell says of its hosts."""
+
+    hosts: tuple["ComputeHost", ...]
+    version: int  #: the lowest of its nova-compute services; 0 where there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiState:
     """What Nova's API database says of the whole cloud."""
 
@@ -113,3 +122,20 @@ class ComputeCloud:
     providers: tuple[Provider, ...]
     inventories: tuple[ResourceInventory, ...]
     flavors: tuple[Flavor, ...] = ()
+    #: Whether Nova asks for VCPU where a pinned instance finds no PCPU
+    #: (not [workarounds] disable_fallback_pcpu_query).
+    retries_pinned: bool = True
+
+
+def is_true(text: str | None) -> bool:
+    """Read a boolean extra spec as Nova does; what it does not know is false."""
+    return (text or "").strip().lower() in {"1", "t", "true", "on", "y", "yes"}
+
+
+def find_dedicated_mask(flavor: Flavor) -> str:
+    """Return which virtual CPUs of a guest with mixed CPUs are dedicated; empty where none are."""
+    specs = flavor.extra_specs
+    mask = specs.get("hw:cpu_dedicated_mask", "")
+    if not mask and is_true(specs.get("hw:cpu_realtime")):
+        mask = specs.get("hw:cpu_realtime_mask") or f"0-{flavor.vcpus - 1}"
+    return mask

@@ -5,12 +5,15 @@ Source:
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isthmus import errors
-from isthmus.model.compute.cloud import Flavor
+from isthmus.model.compute.cloud import Flavor, find_dedicated_mask
 from isthmus.model.host.host_demand import CpuPolicy, EmulatorThreads, FlavorDemand, ThreadPolicy
 
+_PCPU = re.compile(r"resources([1-9][0-9]*)?:PCPU")
+_THREADS = re.compile(r"trait([1-9][0-9]*)?:HW_CPU_HYPERTHREADING")
 _PAGE = re.compile(r"(\d+)(?:([KMG])i?B)?")
 _KIB = {None: 1, "K": 1, "M": 1024, "G": 1024 * 1024}
 LARGE, SMALL = "large", "small"
@@ -53,7 +56,7 @@ def plan_guest(flavor: Flavor) -> Guest | None:
         Invalid: it makes no sense.
     """
     specs = flavor.extra_specs
-    policy = specs.get("hw:cpu_policy", "shared")
+    policy = _find_policy(specs)
     pages = _read_pages(flavor)
     if not (specs.get("hw:numa_nodes") or pages or policy != "shared" or specs.get("hw:pmem")):
         return None
@@ -66,10 +69,10 @@ def plan_guest(flavor: Flavor) -> Guest | None:
             flavor.vcpus // nodes,
             flavor.ram_mib // nodes,
             CpuPolicy(policy),
-            ThreadPolicy(specs.get("hw:cpu_thread_policy", "prefer")),
+            ThreadPolicy(_find_threads(specs)),
             specs.get("hw:emulator_threads_policy") == "isolate" and policy != "shared",
             pages,
-            specs.get("hw:cpu_dedicated_mask") or specs.get("hw:cpu_realtime_mask") or "",
+            find_dedicated_mask(flavor) if policy == "mixed" else "",
         )
     except (ValueError, ZeroDivisionError) as exc:
         raise errors.Invalid(
@@ -81,6 +84,26 @@ def plan_guest(flavor: Flavor) -> Guest | None:
             f"over {nodes} NUMA nodes"
         )
     return found
+
+
+def _find_policy(specs: Mapping[str, str]) -> str:
+    """Return how its CPUs are taken: explicit PCPU pins them."""
+    if policy := specs.get("hw:cpu_policy"):
+        return policy
+    asked = [
+        value
+        for key, value in specs.items()
+        if _PCPU.match(key) and value.strip().isdecimal() and int(value)
+    ]
+    return "dedicated" if asked else "shared"
+
+
+def _find_threads(specs: Mapping[str, str]) -> str:
+    """Return the thread policy; a trait of the host that is asked for stands for one."""
+    if policy := specs.get("hw:cpu_thread_policy"):
+        return policy
+    asked = next((value for key, value in specs.items() if _THREADS.match(key)), "")
+    return {"forbidden": "isolate", "required": "require"}.get(asked, "prefer")
 
 
 def _read_pages(flavor: Flavor) -> str | int:

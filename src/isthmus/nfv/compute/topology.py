@@ -1,10 +1,13 @@
 """What a cell's database says of the NUMA nodes of a host: Nova's NUMATopology."""
 
+import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus import errors
+from isthmus.model.compute.cloud import ComputeHost
 
 
 @dataclass(slots=True)
@@ -58,10 +61,25 @@ def parse_topology(text: str, *, host: str) -> list[Node]:
     try:
         cells = _data(json.loads(text))["cells"]
         return [_parse_node(_data(one)) for one in cells]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise errors.ProtocolError(
             f"numa_topology of compute node {host} is not what Nova 18 and later write: {exc!r}"
         ) from exc
+
+
+def close_unreadable(hosts: Iterable[ComputeHost]) -> tuple[ComputeHost, ...]:
+    """Close hosts whose nodes cannot be read: how much fits there nobody knows."""
+    return tuple(_close_unreadable(one) for one in hosts)
+
+
+def _close_unreadable(host: ComputeHost) -> ComputeHost:
+    try:
+        parse_topology(host.numa, host=host.name)
+    except errors.ProtocolError:
+        return dataclasses.replace(
+            host, numa="", closed=host.closed or "numa_topology is unreadable"
+        )
+    return host
 
 
 def _data(body: Any) -> Any:
@@ -74,18 +92,28 @@ def _parse_node(body: Any) -> Node:
     siblings = [frozenset(one) for one in body["siblings"]]
     alone = free.difference(*siblings) if siblings else free
     pages = [_data(one) for one in body["mempages"]]
+    sizes = [_int(one["size_kb"]) for one in pages]
+    if min(sizes, default=1) < 1:
+        raise ValueError("a page of no size")
     return Node(
-        id=body["id"],
+        id=_int(body["id"]),
         cores=[len(one & free) for one in siblings if one & dedicated] + [1] * len(alone),
         dedicated=len(dedicated),
         threads=max((len(one) for one in siblings), default=1),
         shared=len(body["cpuset"]),
-        shared_used=body["cpu_usage"],
-        memory_mib=body["memory"],
-        used_mib=body["memory_usage"],
+        shared_used=_int(body["cpu_usage"]),
+        memory_mib=_int(body["memory"]),
+        used_mib=_int(body["memory_usage"]),
         pages={
-            one["size_kb"]: one["total"] - one["used"] - (one.get("reserved") or 0) for one in pages
+            size: _int(one["total"]) - _int(one["used"]) - _int(one.get("reserved") or 0)
+            for size, one in zip(sizes, pages, strict=True)
         },
-        total_pages={one["size_kb"]: one["total"] for one in pages},
+        total_pages={size: _int(one["total"]) for size, one in zip(sizes, pages, strict=True)},
         socket=body.get("socket"),
     )
+
+
+def _int(value: Any) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no integer")
+    return value

@@ -76,24 +76,6 @@ def default_page_kib(demand: model.HostDemand) -> int:
     return kib
 
 
-def parse_vcpus(text: str, count: int) -> frozenset[int]:
-    """Read which virtual CPUs a mask of Nova's names (nova.virt.hardware, `parse_cpu_spec`).
-
-    A mask that only leaves out, such as ^0-1, means all others.
-
-    Raises:
-        Invalid: it is no such mask, or names one that is not there.
-    """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    kept = [part for part in parts if not part.startswith("^")]
-    if parts and not kept:
-        parts = [f"0-{count - 1}", *parts]
-    found = cpuset.parse_list(",".join(parts))
-    if found and found[-1] >= count:
-        raise errors.Invalid(f"{text!r} names virtual CPU {found[-1]} of {count}")
-    return frozenset(found)
-
-
 def bridge_name(network: model.PhysicalNetwork) -> str:
     """Return the Open vSwitch bridge of a physical network."""
     return network.bridge or f"br-{network.name}"
@@ -272,7 +254,7 @@ def _check_flavor(demand: model.HostDemand, flavor: model.FlavorDemand) -> list[
 
 def _is_all_realtime(flavor: model.FlavorDemand) -> bool:
     try:
-        cpus = parse_vcpus(flavor.realtime_vcpus, max(flavor.vcpus, 1))
+        cpus = cpuset.parse_vcpus(flavor.realtime_vcpus, max(flavor.vcpus, 1))
     except errors.Invalid:
         return False  # said elsewhere
     return not flavor.realtime_vcpus or len(cpus) == flavor.vcpus
@@ -307,7 +289,7 @@ def _check_kinds(flavor: model.FlavorDemand) -> list[str]:
         ("realtime_vcpus", flavor.realtime_vcpus),
     ):
         try:
-            cpus = parse_vcpus(text, max(flavor.vcpus, 1))
+            cpus = cpuset.parse_vcpus(text, max(flavor.vcpus, 1))
         except errors.Invalid as exc:
             faults.append(f"{say}: {what}: {exc.message}")
             continue

@@ -70,7 +70,7 @@ def _list_aggregates(connection: sa.Connection) -> tuple[HostAggregate, ...]:
     for number, key, value in connection.execute(
         sa.select(table.c.aggregate_id, table.c.key, table.c.value)
     ):
-        metadata[number][key] = value
+        metadata[number][key] = value or ""
     rows = connection.execute(
         sa.select(tables.AGGREGATES.c.id, tables.AGGREGATES.c.name).order_by(
             tables.AGGREGATES.c.name
@@ -88,7 +88,7 @@ def _list_flavors(connection: sa.Connection) -> tuple[Flavor, ...]:
     for number, key, value in connection.execute(
         sa.select(specs.c.flavor_id, specs.c.key, specs.c.value)
     ):
-        found[number][key] = value
+        found[number][key] = value or ""
     rows = connection.execute(sa.select(table).order_by(table.c.name)).mappings()
     return tuple(
         Flavor(

@@ -4,14 +4,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.compute.cloud import ComputeHost
+from isthmus.model.compute.cloud import CellHosts, ComputeHost
 from isthmus.store.nova import tables
 from isthmus.store.nova.reading import read_now, reading
 
 
 def collect_hosts(
-    url: str, cell: str, *, down_time_s: int, timeout_s: float
-) -> tuple[ComputeHost, ...]:
+    url: str,
+    cell: str,
+    *,
+    down_time_s: int,
+    timeout_s: float,
+    cpu_ratio: float = 4.0,
+    ram_ratio: float = 1.0,
+) -> CellHosts:
     """Read the compute nodes of a cell.
 
     Args:
@@ -19,6 +25,8 @@ def collect_hosts(
         cell: its name.
         down_time_s: a service is down that was not seen for so long, by the database's clock.
         timeout_s: for each answer.
+        cpu_ratio: of nodes that have none, as Nova takes it then.
+        ram_ratio: the same.
 
     Raises:
         Unreachable: the database does not answer.
@@ -46,20 +54,29 @@ def collect_hosts(
             .where(node.c.deleted == 0)
             .order_by(node.c.hypervisor_hostname)
         ).mappings()
-        return tuple(_to_host(row, cell, down_time_s) for row in rows)
+        hosts = tuple(
+            _to_host(row, cell, _find_closed(row, down_time_s), cpu_ratio, ram_ratio)
+            for row in rows
+        )
+        version = connection.scalar(
+            sa.select(sa.func.min(service.c.version)).where(
+                service.c.binary == "nova-compute", service.c.deleted == 0
+            )
+        )
+        return CellHosts(hosts=hosts, version=version or 0)
 
 
-def _to_host(row: Any, cell: str, down_time_s: int) -> ComputeHost:
+def _to_host(row: Any, cell: str, closed: str, cpu_ratio: float, ram_ratio: float) -> ComputeHost:
     return ComputeHost(
-        name=row["host"],
-        node=row["hypervisor_hostname"],
-        uuid=row["uuid"],
+        name=row["host"] or "",
+        node=row["hypervisor_hostname"] or "",
+        uuid=row["uuid"] or "",
         cell=cell,
-        closed=_find_closed(row, down_time_s),
+        closed=closed,
         numa=row["numa_topology"] or "",
         pci=row["pci_stats"] or "",
-        cpu_ratio=row["cpu_allocation_ratio"] or 1.0,
-        ram_ratio=row["ram_allocation_ratio"] or 1.0,
+        cpu_ratio=row["cpu_allocation_ratio"] or cpu_ratio,
+        ram_ratio=row["ram_allocation_ratio"] or ram_ratio,
     )
 
 

@@ -81,7 +81,7 @@ def _list_inventories(connection: sa.Connection) -> tuple[ResourceInventory, ...
     return tuple(
         ResourceInventory(
             provider=one["resource_provider_id"],
-            resource_class=names[one["resource_class_id"]],
+            resource_class=names.get(one["resource_class_id"], ""),
             capacity=min(
                 int(one["exact"]),
                 int((one["total"] - one["reserved"]) * one["allocation_ratio"]),
@@ -89,7 +89,7 @@ def _list_inventories(connection: sa.Connection) -> tuple[ResourceInventory, ...
             used=used.get((one["resource_provider_id"], one["resource_class_id"]), 0),
             min_unit=one["min_unit"],
             max_unit=one["max_unit"],
-            step_size=one["step_size"],
+            step_size=max(1, one["step_size"]),
         )
         for one in rows
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sqlite3
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
@@ -64,8 +65,7 @@ def _make_engine(parsed: sa.URL, timeout_s: float) -> sa.Engine:
     backend = parsed.get_backend_name()
     arguments: dict[str, Any]
     if backend == "sqlite":
-        arguments = {"timeout": timeout_s, "check_same_thread": False}
-        engine = sa.create_engine(parsed, poolclass=pool.NullPool, connect_args=arguments)
+        engine = _make_sqlite_engine(parsed.database or "", timeout_s)
     elif backend in {"mysql", "mariadb"}:
         seconds = max(1, math.ceil(timeout_s))
         arguments = {
@@ -82,8 +82,21 @@ def _make_engine(parsed: sa.URL, timeout_s: float) -> sa.Engine:
     return engine
 
 
+def _make_sqlite_engine(path: str, timeout_s: float) -> sa.Engine:
+    """Make an engine that opens a file that is there, and never makes one."""
+    place = path if path.startswith("file:") else f"file:{urllib.parse.quote(path)}"
+    place = f"{place.partition('?')[0]}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(place, timeout=timeout_s, check_same_thread=False, uri=True)
+
+    return sa.create_engine("sqlite://", poolclass=pool.NullPool, creator=connect)
+
+
 def translate(error: exc.DBAPIError) -> errors.IsthmusError:
     """Return the error of ours for an error of the driver."""
+    if "no such " in str(error.orig):  # SQLite, of tables and columns
+        return errors.Inconsistent(f"the database refused a statement: {error.orig}")
     if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
         return errors.Unreachable(f"the database does not answer: {error.orig}")
     return errors.Inconsistent(f"the database refused a statement: {error.orig}")

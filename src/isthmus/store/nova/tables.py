@@ -51,6 +51,7 @@ SERVICES = _table(
     "deleted",
     "host",
     "binary",
+    "version",
     "disabled",
     "disabled_reason",
     "forced_down",

@@ -1,5 +1,6 @@
 """The databases of Nova and Placement joined to the engine of cells, and it to Nova's NUMA fit."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,8 +8,9 @@ from isthmus.cells.ask import ask_cells
 from isthmus.cells.assemble import assemble
 from isthmus.cells.protocols import Fit
 from isthmus.config.nova import read_databases
-from isthmus.model.compute.cloud import CellAddress, ComputeCloud, ComputeHost
+from isthmus.model.compute.cloud import CellAddress, CellHosts, ComputeCloud
 from isthmus.nfv.compute.numa import NumaFit
+from isthmus.nfv.compute.topology import close_unreadable
 from isthmus.store.nova.api import collect_api_state
 from isthmus.store.nova.cell import collect_hosts
 from isthmus.store.nova.placement import collect_providers
@@ -29,17 +31,22 @@ def collect_cloud(nova: Sequence[Path], placement: Sequence[Path], budget_s: flo
     where = read_databases(nova, placement)
     api = collect_api_state(where.api, where.template, budget_s)
 
-    def ask(address: CellAddress) -> tuple[ComputeHost, ...]:
+    def ask(address: CellAddress) -> CellHosts:
         return collect_hosts(
             address.database,
             address.cell.name,
             down_time_s=where.service_down_time_s,
             timeout_s=budget_s,
+            cpu_ratio=where.cpu_ratio,
+            ram_ratio=where.ram_ratio,
         )
 
     hosts = ask_cells(api.cells, ask, budget_s)
     providers, inventories = collect_providers(where.placement, budget_s)
-    return assemble(api, hosts, providers, inventories)
+    cloud = assemble(api, hosts, providers, inventories)
+    return dataclasses.replace(
+        cloud, hosts=close_unreadable(cloud.hosts), retries_pinned=where.retries_pinned
+    )
 
 
 def open_fit(cloud: ComputeCloud) -> Fit:
