@@ -210,6 +210,41 @@ def test_a_cell_that_does_not_answer_is_named(
     assert "Cell north is not counted: the database does not answer" in said
 
 
+def test_a_disabled_cell_that_is_gone_is_said_and_no_failure(
+    nova: Nova, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nova.make_cell(3, "gone", "mysql+pymysql://root@127.0.0.1:1/gone")
+    nova.run("UPDATE cell_mappings SET disabled = 1 WHERE id = 3", "nova_api")
+    try:
+        code, rows, said = call(nova, capsys, "--flavor", "two")
+    finally:
+        nova.run("DELETE FROM cell_mappings WHERE id = 3", "nova_api")
+    assert code == 0
+    assert fits(rows) == {("two", "east"): 4, ("two", "west"): 2}
+    assert "Disabled cell gone is not counted" in said
+
+
+def test_an_odd_flavor_and_an_odd_host_cost_no_other_its_line(
+    nova: Nova, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nova.insert("nova_api", "flavor_extra_specs", flavor_id=2, key="hw:cpu_policy", value="odd")
+    nova.run("UPDATE compute_nodes SET numa_topology = '{' WHERE host = 'host4'", "nova_cell2")
+    try:
+        code, rows, said = call(nova, capsys)
+        named, _, _ = call(nova, capsys, "--flavor", "four")
+    finally:
+        nova.run("DELETE FROM flavor_extra_specs", "nova_api")
+        nova.run("UPDATE compute_nodes SET numa_topology = NULL", "nova_cell2")
+    assert (code, named) == (0, 1)
+    assert fits(rows) == {("four", ""): None, ("two", "east"): 4, ("two", "west"): 0}
+    assert "flavor four has hw:cpu_policy=odd" in said
+
+
+def test_one_flavor_twice_in_a_set_adds_up(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
+    _, rows, _ = call(nova, capsys, "--set", "two=1,2=1")
+    assert [(one["fits"], one["at_most"]) for one in rows] == [(3, 3)]
+
+
 def test_a_wrong_flavor_is_answered_with_near_ones(
     nova: Nova, capsys: pytest.CaptureFixture[str]
 ) -> None:
