@@ -267,6 +267,23 @@ def test_one_commit_notes_a_port_once(central: CentralServer, site1: LocalServer
     assert there["port_security_enabled"] is False
 
 
+def test_a_site_tells_since_when_central_does_not_answer_it(site1: LocalServer) -> None:
+    assert site1.wan is not None
+
+    def central() -> Any:
+        (held,) = site1.get("site-holdings").only()
+        return held["pulse"]["central"]
+
+    until(lambda: central()["answered_s"] is not None, what="central has answered")
+    site1.wan.cut()
+    try:
+        until(lambda: central()["behind_s"] and central()["error"], what="central owes an answer")
+    finally:
+        site1.wan.heal()
+    until(lambda: central()["behind_s"] is None, what="central answers again")
+    assert central()["error"] == ""
+
+
 def test_changes_on_both_sides_of_a_cut_are_both_kept(
     central: CentralServer, site1: LocalServer
 ) -> None:

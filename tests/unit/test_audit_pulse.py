@@ -83,6 +83,23 @@ def test_what_a_database_said_is_evidence() -> None:
     assert one.evidence.endswith("ago: no route")
 
 
+def test_a_site_that_central_does_not_answer_is_named_with_why() -> None:
+    """Central reaches it, or nobody would have read this; what it makes is not reported."""
+    away = pulse(central={**DEAD, "error": "no route to host"})
+    (one,) = check_pulse(SITE, away)
+    assert (one.code, one.severity, one.subject.place) == (
+        "site.cannot_report",
+        Severity.BROKEN,
+        SITE,
+    )
+    assert one.evidence == "asked 40s ago; it last answered 55s ago: no route to host"
+    (said,) = judge_pulse(SITE, away)
+    assert said.what.startswith("At one, central does not answer the site: asked 40s ago")
+    assert "reach Neutron and Keystone of central" in said.next_step
+    for alive in (answer(20, error="gone"), answer(error=""), None, 3):
+        assert list(check_pulse(SITE, pulse(central=alive))) == []
+
+
 def test_who_never_answered_is_told_so() -> None:
     (one,) = check_pulse(SITE, pulse(northd=answer(40, answered=None)))
     assert one.evidence == "asked 40s ago; no answer since one listens, 15m"

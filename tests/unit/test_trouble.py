@@ -174,6 +174,12 @@ def test_what_is_as_it_should_be_is_no_trouble(rows: Any) -> None:
             "ask again",
         ),
         (
+            status({**ROW, "last_seen_at": ago(-3600)}),
+            "site1",
+            "Whether an Xjob looks after site1 cannot be told: its last answer is 1h in the future",
+            "see that isthmus-xjob runs",
+        ),
+        (
             status(ROW, awaited=("site1",)),
             "central",
             "waits for site1 to register",

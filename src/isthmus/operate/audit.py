@@ -33,9 +33,11 @@ from isthmus.operate.cloud import SHOWS_NOTHING, Cloud
 from isthmus.operate.trouble import (
     LOG_IN,
     NO,
+    SET_CLOCK,
     START_XJOB,
     UNKNOWN,
     YES,
+    count_ahead,
     count_seconds,
     judge_service,
 )
@@ -105,6 +107,7 @@ def _add_service(report: Report, rows: Collection[Row], now: datetime.datetime) 
         for row in idle
     ]
     verdicts += _list_unreached(report, rows, now)
+    verdicts += _list_ahead(served, rows, now)
     answer = Answer.FOUND if verdicts else Answer.FINE
     if not verdicts and UNKNOWN in served.values():
         answer = Answer.NOT_SEEN
@@ -135,6 +138,24 @@ def _list_unreached(
             evidence=f"{since}{error}",
             remedy=_REACH.format(row["name"]),
         )
+
+
+def _list_ahead(
+    served: Mapping[str, str], rows: Collection[Row], now: datetime.datetime
+) -> Iterator[Verdict]:
+    """Find sites of which the time of the last answer tells nothing."""
+    for row in rows:
+        ahead = count_ahead(served[row["name"]], row["last_seen_at"], now)
+        if ahead:
+            yield Verdict(
+                code="site.not_served",
+                severity=Severity.UNKNOWN,
+                subject=Subject(row["name"], "site", str(CENTRAL)),
+                message="whether an Xjob looks after the site cannot be told",
+                evidence=f"its last answer is {format_age(ahead)} in the future: central's clock "
+                "was set back",
+                remedy=_to_sentence(SET_CLOCK),
+            )
 
 
 def _to_sentence(said: str) -> str:

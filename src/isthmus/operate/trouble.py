@@ -29,6 +29,12 @@ LOG_IN = (
 )
 
 
+SET_CLOCK = (
+    "set the clocks of central's database and of its hosts right, and see that isthmus-xjob runs: "
+    "it writes the time anew within seconds"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """One thing that an operator has to know."""
@@ -53,6 +59,21 @@ def judge_service(row: Row, now: datetime.datetime) -> str:
     if row["reachability"] != Reachability.REACHABLE or seen is None or seen < -IDLE_S:
         return UNKNOWN
     return NO if seen > IDLE_S else YES
+
+
+def count_ahead(served: str, seen_at: object, now: datetime.datetime) -> float:
+    """Return by how many seconds a site's last answer is in the future; 0 where it is not. Pure.
+
+    Central's clock was set back then, and nobody can tell from the time who looks after the site. A
+    running Xjob writes it anew within seconds.
+
+    Args:
+        served: whether an Xjob looks after the site.
+        seen_at: when the site answered last.
+        now: central's time.
+    """
+    seen = count_seconds(seen_at, now)
+    return -seen if served == UNKNOWN and seen is not None and seen < -IDLE_S else 0.0
 
 
 def judge_pulse(name: str, pulse: Row) -> Iterator[Trouble]:
@@ -88,6 +109,7 @@ def list_troubles(found: "Status") -> list[Trouble]:
     """
     return [
         *_judge_xjob(found),
+        *_judge_clock(found),
         *_judge_central(found),
         *_judge_witness(str(CENTRAL), found.central.witness),
         *_judge_sites(found),
@@ -118,6 +140,18 @@ def _judge_xjob(found: "Status") -> list[Trouble]:
             next_step=START_XJOB,
         )
     ]
+
+
+def _judge_clock(found: "Status") -> Iterator[Trouble]:
+    for one in found.sites:
+        ahead = count_ahead(one.served, one.last_seen_at, found.now)
+        if ahead:
+            yield Trouble(
+                place=one.name,
+                what=f"Whether an Xjob looks after {one.name} cannot be told: its last answer is "
+                f"{format_age(ahead)} in the future, so central's clock was set back",
+                next_step=SET_CLOCK,
+            )
 
 
 def _list_unserved(sites: "Sequence[SiteStatus]") -> "list[SiteStatus]":

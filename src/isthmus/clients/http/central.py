@@ -288,6 +288,15 @@ class CentralClient:
             with contextlib.suppress(errors.Refused):  # an answer, whatever it says
                 self._call("GET", "/", None, probe=True)
 
+    def check(self) -> None:
+        """Ask for a small answer, for which Neutron and Keystone of central have to work.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer, or it is too soon to try.
+            IsthmusError: it does not take the site's login.
+        """
+        self._call("GET", _SMALL, None, probe=True)
+
     def _post(
         self,
         resource: str,

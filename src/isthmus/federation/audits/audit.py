@@ -102,7 +102,7 @@ def _check_pulse(site: Holdings) -> tuple[list[Verdict], list[Ruling]]:
     """Tell who of a site's OVN is alive, and whether what was read of OVN is of now."""
     seen = [*audit_pulse.check_pulse(site.name, site.pulse), *audit_pulse.check_gone(site)]
     check = f"OVN's processes at {site.name}"
-    if not site.pulse:
+    if "northbound" not in site.pulse:
         why = f"{site.name} does not ask its OVN whether it lives"
         return seen, [Ruling(check=check, answer=Answer.NOT_SEEN, why=why)]
     rulings = [Ruling(check=check, answer=Answer.FOUND if seen else Answer.FINE)]

@@ -1,4 +1,4 @@
-"""The part of the audit that tells what of a site's OVN is dead, hangs or is slow. Pure.
+"""The part of the audit that tells who does not answer a site: what of its OVN, or central. Pure.
 
 What it is given is ages in seconds by the site's own clock (`isthmus.dataplane.alive.pulse`). Who
 depends on one that is silent is not named beside it: it was asked nothing.
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from isthmus.federation.audits.holdings import Holdings, Row
 from isthmus.model.dataplane.ovn import AWAY_S
 from isthmus.model.form import format_age
-from isthmus.model.site import SiteName
+from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
 #: Who has owed an answer so long, or took so long to give the last one, is slow, in seconds; an
@@ -43,6 +43,10 @@ _START_CONTROLLER = (
     "A hypervisor that will not come back: ovn-sbctl chassis-del {name}"
 )
 _START_AGENT = "Restart the {what} on {host}, and see its log."
+_REACH_CENTRAL = (
+    "See that the hosts of {site} reach Neutron and Keystone of central, and that the user in its "
+    "[isthmus] is enabled there and has that password; the log of Neutron at {site} says more."
+)
 _GONE = (
     "Start ovn-controller on {host} (in a lab, `isthmus lab start {host}.controller`). Where it "
     "will not come back, delete the ports, or have their servers moved."
@@ -55,12 +59,13 @@ _OF_NEUTRON = "network:"
 
 
 def check_pulse(site: SiteName, pulse: Row) -> Iterator[Verdict]:
-    """Tell what of a site's OVN owes an answer.
+    """Tell what of a site's OVN owes an answer, and whether central does.
 
     Args:
         site: its name.
         pulse: the part "pulse" of its holdings.
     """
+    yield from _check_central(site, pulse.get("central"))
     north = list(_check_database(site, pulse, "northbound"))
     south = list(_check_database(site, pulse, "southbound"))
     yield from (*north, *south)
@@ -117,6 +122,22 @@ def _check_database(site: SiteName, pulse: Row, key: str) -> Iterator[Verdict]:
     for one in _check(found, Subject(word, "", site), code, word, remedy):
         error = found.get("error") if isinstance(found, Mapping) else None
         yield one if not error else _add(one, str(error))
+
+
+def _check_central(site: SiteName, found: object) -> Iterator[Verdict]:
+    """Judge whether the site reaches central; who asks central has heard from it just now."""
+    if not isinstance(found, Mapping) or not _is_silent(found):
+        return
+    verdict = Verdict(
+        code="site.cannot_report",
+        severity=Severity.BROKEN,
+        subject=Subject(CENTRAL, "", site),
+        message="central does not answer the site",
+        evidence=f"asked {format_age(_seconds(found, 'behind_s'))} ago; {_say_last(found)}",
+        remedy=_REACH_CENTRAL.format(site=site),
+    )
+    error = found.get("error")
+    yield verdict if not error else _add(verdict, str(error))
 
 
 def _add(verdict: Verdict, error: str) -> Verdict:

@@ -30,6 +30,7 @@ from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.ovn import dataplane, stray
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
+from isthmus.neutron.local.report.central_pulse import CentralPulse
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.report.relay import Relay
 from isthmus.neutron.local.report.source import PortSource
@@ -110,6 +111,8 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )
         core.central().when_unregistered = lambda wait: registrar.renew(wait=wait)
+        self.central_pulse = CentralPulse(core.central().check)
+        self.central_pulse.start()
         self.registrar.start()
         core.keeper.start()
         self.relay.start()
@@ -120,6 +123,8 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             if self.registrar is not None:
                 self.registrar.stop()
                 self.registrar = None
+            if self.central_pulse is not None:
+                self.central_pulse.stop()
             directory.get_plugin().keeper.stop()
             self.relay.stop()
             self.relay = None

@@ -11,30 +11,35 @@ from isthmus.dataplane.holdings import Part
 from isthmus.neutron.api import holdings, listing
 from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import dataplane
+from isthmus.neutron.local.report.central_pulse import CentralPulse
 
 
 class HoldingsApi:
     """The holdings, read on each request."""
+
+    central_pulse: CentralPulse | None = None  #: of an API process
 
     def get_site_holdings(
         self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
     ) -> list[listing.Row]:
         """List the holdings; `network_id` filters them, `fields` says which parts are read."""
         site = str(directory.get_plugin().site.site)
-        return holdings.collect("local", site, _PARTS, filters, fields)
+        parts = {**_PARTS, "pulse": self._report_pulse}
+        return holdings.collect("local", site, parts, filters, fields)
 
     def get_site_holding(self, context: Any, id: str, fields: Any = None) -> listing.Row:
         """Show the holdings."""
         return self.get_site_holdings(context, fields=fields)[0]
 
+    def _report_pulse(self, _networks: list[str]) -> Any:
+        """Tell who has answered: OVN's processes, and central."""
+        central = {} if self.central_pulse is None else {"central": self.central_pulse.report()}
+        return {**dataplane.report_pulse(), **central}
+
 
 def _shadows(networks: list[str]) -> Any:
     found = dataplane.collect_shadows(n_context.get_admin_context())
     return [one for one in found if not networks or one["network_id"] in networks]
-
-
-def _pulse(_networks: list[str]) -> Any:
-    return dataplane.report_pulse()
 
 
 def _ovn(networks: list[str]) -> Any:
@@ -61,7 +66,6 @@ _PARTS: Mapping[str, holdings.Part] = {
     "datapaths": holdings.collect_datapaths,
     "shadows": _shadows,
     "ovn": _ovn,
-    "pulse": _pulse,
     "journal": holdings.count_jobs,
     "epoch": holdings.epoch_of(sight.get_witness),
 }
