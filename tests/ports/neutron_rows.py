@@ -2,6 +2,8 @@
 
 import sqlalchemy as sa
 
+from isthmus.model.resource import RESOURCES
+
 METADATA = sa.MetaData()
 TABLES = {
     name: sa.Table(
@@ -10,15 +12,7 @@ TABLES = {
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("project_id", sa.String(255)),
     )
-    for name in (
-        "address_groups",
-        "networks",
-        "ports",
-        "qos_policies",
-        "routers",
-        "securitygroups",
-        "subnets",
-    )
+    for name in sorted(row.table for row in RESOURCES.values())
 }
 for _name in ("network_id", "device_owner"):
     TABLES["ports"].append_column(sa.Column(_name, sa.String(255)))

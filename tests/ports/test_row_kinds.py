@@ -152,6 +152,8 @@ def test_what_differs_is_found_and_mended(kind: Kind[Any, Any], case: Case, rows
         for one in list_drift(plan)
         if one["code"].startswith(f"ovn.{kind.name}.")
     ]
+    for one in list_drift(plan):
+        assert bool(one["without"]) != one["code"].endswith(".extra"), one
     itself = _BINDS if parse_capability(rows.northd_version()).binds_remote else ()
     assert found == [one for one in case.finds if one[0] not in itself]
     seen = settle(rows, tables)

@@ -286,6 +286,7 @@ CASES = {
             "what": "shadow port not bound",
             "id": "port2",
             "change": "bind shadow port port2 to chassis hv-two",
+            "without": "the port cannot be reached from this site",
         },
     ),
     "network without a logical switch": change("one/ovn/switches", []),
@@ -371,7 +372,15 @@ def test_drift_of_rows_keeps_its_code_and_shows_the_values() -> None:
     CASES["shadow port not bound"](state)
     (found,) = run(state)
     assert found.code == "ovn.binding.differs"
-    assert "bind shadow port port2 to chassis hv-two" in found.evidence
+    change = "OVN needs: bind shadow port port2 to chassis hv-two"
+    assert found.evidence == f"{change}; without it, the port cannot be reached from this site"
+    for older in ({"without": ""}, {}):  # a row too many, and a site that does not say it yet
+        drift = state["one"]["ovn"]["drift"][0]
+        del drift["without"]
+        drift |= older
+        (found,) = run(state)
+        assert found.evidence == change
+        drift["without"] = "x"
 
 
 def test_what_waits_for_a_restored_site_is_said_to_wait() -> None:

@@ -16,6 +16,8 @@ from isthmus.dataplane.scope import Scope
 from isthmus.model.dataplane.ovn import Capability
 
 _C = TypeVar("_C", bound=Change)
+#: What does not work without the rows of a kind, by its name.
+_WITHOUT = {kind.name: kind.without for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def apply_plan(rows: OvnRows, plan: Plan) -> list[str]:
 
 
 def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, Any]]:
-    """List what a plan would change, one entry a row: code, words, row and values.
+    """List what a plan would change, one entry a row: code, words, row, values and consequence.
 
     Args:
         plan: what differs.
@@ -100,10 +102,17 @@ def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, A
             "what": one.what,
             "id": one.subject,
             "change": str(one),
+            "without": _find_consequence(one),
             "waits": one in waiting,
         }
         for one in plan.changes
     ]
+
+
+def _find_consequence(change: Change) -> str:
+    """Return what does not work until a change is made; nothing fails for a row too many."""
+    _family, name, word = change.code.split(".")
+    return "" if word == "extra" else _WITHOUT[name]
 
 
 def list_holdings(observed: Observed) -> Mapping[str, list[Any]]:

@@ -119,6 +119,7 @@ class Kind(Generic[_D_co, _O_co]):
     """One kind of rows. A row of ours that is observed and not desired goes."""
 
     name: str
+    without: str  #: what does not work while a row is missing or differs; said with the finding
     desired: Callable[[Source, Scope, Observed], _D_co]  #: read after the rows
     read: Callable[[OvnRows, Scope], _O_co]  #: with what of others' rows the difference depends on
     diff: Callable[[Desired, Observed, Capability], Iterator[Change]]  #: pure

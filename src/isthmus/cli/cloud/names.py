@@ -9,6 +9,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli.render import Row
+from isthmus.model.resource import RESOURCES, ResourceType
 
 if TYPE_CHECKING:
     from isthmus.clients.http.admin import AdminApi
@@ -17,13 +18,8 @@ Long = Annotated[bool, typer.Option("--long", help="Ids beside names.")]
 
 #: What Neutron calls the types; of others there is no name, or none that is found by id.
 _CALLED = {
-    "network": "network",
-    "subnet": "subnet",
-    "port": "port",
-    "shadow": "port",
-    "router": "router",
-    "security_group": "security_group",
-    "address_group": "address_group",
+    **{kind.value: kind.value for kind, row in RESOURCES.items() if row.member == kind},
+    ResourceType.SHADOW.value: ResourceType.PORT.value,
 }
 #: Of so many objects of a type names are looked up; a list that is longer shows ids for the rest.
 _MOST = 500

@@ -80,5 +80,10 @@ def _diff(desired: Desired, observed: Observed, capability: Capability) -> Itera
 
 
 BINDING: Kind[None, dict[str, Binding]] = Kind(
-    name="binding", desired=no_desired, read=_read, diff=_diff, holdings=no_holdings
+    name="binding",
+    without="the port cannot be reached from this site",
+    desired=no_desired,
+    read=_read,
+    diff=_diff,
+    holdings=no_holdings,
 )

@@ -113,5 +113,10 @@ def _groups_kept(port: RemotePort, observed: Observed) -> frozenset[str]:
 
 
 GROUP_MEMBER: Kind[None, None] = Kind(
-    name="group_member", desired=no_desired, read=no_read, diff=_diff, holdings=no_holdings
+    name="group_member",
+    without="security group rules do not admit the port",
+    desired=no_desired,
+    read=no_read,
+    diff=_diff,
+    holdings=no_holdings,
 )

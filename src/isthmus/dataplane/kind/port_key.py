@@ -127,5 +127,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 PORT_KEY: Kind[dict[str, int], dict[str, SwitchPort]] = Kind(
-    name="port_key", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="port_key",
+    without="packets of the port do not reach other sites",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

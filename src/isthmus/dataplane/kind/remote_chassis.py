@@ -202,6 +202,7 @@ def _list_holdings(observed: Observed) -> Parts:
 
 REMOTE_CHASSIS: Kind[dict[str, RemoteChassis], Hypervisors] = Kind(
     name="remote_chassis",
+    without="there is no tunnel to the hypervisor",
     desired=_desired,
     read=_read,
     diff=_diff,

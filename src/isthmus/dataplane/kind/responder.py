@@ -310,5 +310,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 RESPONDER: Kind[dict[ResponderKey, Responder], dict[ResponderKey, Responder]] = Kind(
-    name="responder", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="responder",
+    without="servers at this site get no IPv6 address",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

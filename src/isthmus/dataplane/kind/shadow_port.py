@@ -287,5 +287,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 SHADOW_PORT: Kind[dict[str, RemotePort], ShadowPorts] = Kind(
-    name="shadow_port", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="shadow_port",
+    without="the port cannot be reached from this site",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

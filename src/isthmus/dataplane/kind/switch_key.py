@@ -93,5 +93,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 SWITCH_KEY: Kind[dict[str, int], dict[str, Switch]] = Kind(
-    name="switch_key", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="switch_key",
+    without="packets of the network do not reach other sites",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

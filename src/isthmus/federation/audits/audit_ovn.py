@@ -107,9 +107,9 @@ def _check_rows(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
         remedy = _WAITS if row.get("waits") else _WRITTEN.format(site.name)
-        yield _broken(
-            site, "ovn", row["id"], row["code"], row["what"], f"OVN needs: {row['change']}", remedy
-        )
+        without = f"; without it, {row['without']}" if row.get("without") else ""
+        evidence = f"OVN needs: {row['change']}{without}"
+        yield _broken(site, "ovn", row["id"], row["code"], row["what"], evidence, remedy)
     switches = by(site.ovn.get("switches", ()), "network_id")
     for network_id in sorted(site.datapaths.keys() & site.networks.keys()):
         switch = switches.get(network_id)

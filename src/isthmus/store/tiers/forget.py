@@ -38,18 +38,16 @@ _IN_THE_WAY = frozenset(
     }
 )
 
-#: The types whose objects have rows of Neutron's, in the order in which a transaction that maps
-#: several of them locks them.
-_HELD = (
+#: Types whose objects bring others along, in the order in which a transaction that maps several
+#: of them locks them.
+_FIRST = (
     ResourceType.PORT,
     ResourceType.ROUTER,
     ResourceType.NETWORK,
     ResourceType.SECURITY_GROUP,
-    ResourceType.ADDRESS_GROUP,
-    ResourceType.QOS_POLICY,
-    ResourceType.SUBNET,
 )
-assert set(_HELD) == set(OBJECTS)
+#: The types whose objects have rows of Neutron's, in that order: what only comes along is last.
+_HELD = (*_FIRST, *(kind for kind in OBJECTS if kind not in _FIRST))
 
 
 def lock_objects(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:

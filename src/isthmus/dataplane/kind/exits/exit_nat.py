@@ -228,5 +228,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 EXIT_NAT: Kind[frozenset[ExitNat], Translations] = Kind(
-    name="exit_nat", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="exit_nat",
+    without="the floating IP does not answer, or what the subnet sends gets no reply",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

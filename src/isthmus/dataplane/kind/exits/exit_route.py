@@ -138,5 +138,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 EXIT_ROUTE: Kind[frozenset[ExitRoute], Mapping[ExitRoute, bool]] = Kind(
-    name="exit_route", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="exit_route",
+    without="what leaves, or lies, at the other site is not reached",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

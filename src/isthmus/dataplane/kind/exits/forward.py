@@ -304,5 +304,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 FORWARD: Kind[frozenset[Forward], Forwards] = Kind(
-    name="forward", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="forward",
+    without="forwarded ports do not answer, outside or at this site",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

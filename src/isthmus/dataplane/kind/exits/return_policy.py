@@ -167,5 +167,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 RETURN_POLICY: Kind[frozenset[PolicyRow], Mapping[PolicyRow, bool]] = Kind(
-    name="return_policy", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="return_policy",
+    without="the floating IP or port does not answer",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

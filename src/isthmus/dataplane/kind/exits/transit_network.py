@@ -321,5 +321,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 TRANSIT_NETWORK: Kind[dict[str, TransitNetwork], TransitNetworks] = Kind(
-    name="transit_network", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="transit_network",
+    without="what leaves, or lies, at another site is not reached",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

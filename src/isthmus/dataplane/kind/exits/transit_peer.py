@@ -282,5 +282,10 @@ def _list_holdings(observed: Observed) -> Parts:
 
 
 TRANSIT_PEER: Kind[dict[str, PeerPort], PeerPorts] = Kind(
-    name="transit_peer", desired=_desired, read=_read, diff=_diff, holdings=_list_holdings
+    name="transit_peer",
+    without="what leaves, or lies, at the other site is not reached",
+    desired=_desired,
+    read=_read,
+    diff=_diff,
+    holdings=_list_holdings,
 )

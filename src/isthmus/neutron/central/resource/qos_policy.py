@@ -1,32 +1,15 @@
 """QoS policies at central: they go where ports and networks that have them are."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from neutron.db import rbac_db_models as rbac
 from neutron.db.qos import models
 
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Part
-from isthmus.neutron.central.presence import Brought
-from isthmus.neutron.central.resource.row import CentralResource, tell_mapped
-from isthmus.neutron.db.session import writing
+from isthmus.neutron.central.resource.row import CentralResource, bring_mapped, tell_mapped
 
 _POLICY = ResourceType.QOS_POLICY
 _RULE = Part("qos_policy_id")
-
-
-def _bring(
-    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], _project_id: str | None
-) -> Brought:
-    policies = {one["id"] for one in seen}
-    if policies:
-        with writing(context) as connection:
-            along.bring(connection, {_POLICY: policies}, [site.name])
-    return Brought({_POLICY: policies})
 
 
 QOS_POLICY = CentralResource(
@@ -53,5 +36,5 @@ QOS_POLICY = CentralResource(
     tell=tell_mapped(_POLICY),
     tells_of=(_POLICY,),
     rbac=rbac.QosPolicyRBAC,
-    bring=_bring,
+    bring=bring_mapped(_POLICY),
 )

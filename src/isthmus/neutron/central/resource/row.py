@@ -19,9 +19,10 @@ from isthmus.model.resource import RESOURCES, Resource, ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central.leases import at_site
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, Part, Touch
 from isthmus.neutron.central.presence import Brought
-from isthmus.neutron.db.session import reading
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.tiers.locked import LockedObjects
 
 States = dict[str, dict[str, Any]]
@@ -122,3 +123,18 @@ def tell_mapped(kind: ResourceType) -> Callable[[sa.Connection, Changes], set[In
         return {IntentKey(site, kind, one) for one in ids for site in locked.sites(one)}
 
     return tell
+
+
+def bring_mapped(kind: ResourceType) -> Bring:
+    """Return a function that maps objects of a type to a site, with what they take along."""
+
+    def bring(
+        context: Any, site: Site, seen: Sequence[Mapping[str, Any]], _project_id: str | None
+    ) -> Brought:
+        ids = {one["id"] for one in seen}
+        if ids:
+            with writing(context) as connection:
+                along.bring(connection, {kind: ids}, [site.name])
+        return Brought({kind: ids})
+
+    return bring

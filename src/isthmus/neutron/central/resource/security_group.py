@@ -1,21 +1,15 @@
 """Security groups at central: each takes along, at every site, what its rules refer to."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import sqlalchemy as sa
 from neutron.db import rbac_db_models as rbac
 from neutron.db.models import securitygroup as models
 
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, Part
-from isthmus.neutron.central.presence import Brought
-from isthmus.neutron.central.resource.row import CentralResource
-from isthmus.neutron.db.session import writing
+from isthmus.neutron.central.resource.row import CentralResource, bring_mapped
 from isthmus.store.tiers.locked import LockedObjects
 
 _GROUP = ResourceType.SECURITY_GROUP
@@ -32,16 +26,6 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         if sites:
             keys |= along.bring(connection, {_GROUP: [group_id]}, sites)
     return keys
-
-
-def _bring(
-    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], _project_id: str | None
-) -> Brought:
-    groups = {one["id"] for one in seen}
-    if groups:
-        with writing(context) as connection:
-            along.bring(connection, {_GROUP: groups}, [site.name])
-    return Brought({_GROUP: groups})
 
 
 SECURITY_GROUP = CentralResource(
@@ -78,5 +62,5 @@ SECURITY_GROUP = CentralResource(
     tell=_tell,
     tells_of=(_GROUP,),
     rbac=rbac.SecurityGroupRBAC,
-    bring=_bring,
+    bring=bring_mapped(_GROUP),
 )
