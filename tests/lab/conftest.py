@@ -35,6 +35,20 @@ def new_name() -> str:
     return f"t{uuid.uuid4().hex[:8]}"
 
 
+#: What tests record of times, in the order in which it is shown.
+_TIMES = ("named_after_s", "short_of_cpu_s", "clean_after_s")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the times that tests have recorded."""
+    for reports in terminalreporter.stats.values():
+        for one in reports:
+            said = dict(getattr(one, "user_properties", ()))
+            if getattr(one, "when", "") == "call" and said.keys() & set(_TIMES):
+                times = ", ".join(f"{name} {said[name]}" for name in _TIMES if name in said)
+                terminalreporter.write_line(f"{one.nodeid.rpartition('::')[2]}: {times}")
+
+
 @pytest.fixture(scope="session")
 def lab() -> Iterator[OpenLab]:
     """Two sites with two hypervisors each."""

@@ -50,12 +50,17 @@ _REACH = (
     "See that the host of central reaches Neutron and Keystone of {0}: it does so on another way "
     "than you (in a lab, `isthmus lab link restore {0}`)."
 )
+#: Codes, as far as they begin so, of findings of one thing alone: who answers, what is parked.
+_OF_ONE = ("site.", "tier.", "job.", "ovn.slow")
 #: Most kinds of findings that one line of progress names.
 _MOST_SAID = 3
 
 
 def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
     """Read the holdings of every tier and compare them.
+
+    Tiers are not read in one moment, and what changes meanwhile looks like a difference. So where
+    there is one, all is read once more, and what does not differ any more is left out.
 
     Args:
         admin: central, and the way to the sites.
@@ -69,6 +74,32 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
         IsthmusError: central does not answer.
     """
     network_id = admin.api.get_named("network", network)["id"] if network else None
+    report, unheard = _look(admin, network_id)
+    if any(map(_compares, report.findings)):
+        report, _ = _look(admin, network_id, before=report, unheard=unheard)
+    return report
+
+
+def _compares(verdict: Verdict) -> bool:
+    """Tell whether a finding is of two things that were read at different moments."""
+    return not (verdict.code.startswith(_OF_ONE) or verdict.code.endswith(".silent"))
+
+
+def _look(
+    admin: Cloud,
+    network_id: str | None,
+    *,
+    before: Report | None = None,
+    unheard: Mapping[SiteName, str] | None = None,
+) -> tuple[Report, Mapping[SiteName, str]]:
+    """Read and compare once; return sites that did not answer as well.
+
+    Args:
+        admin: central, and the way to the sites.
+        network_id: the one network to look at; None for everything.
+        before: what an earlier look has found: what only this one finds is no difference.
+        unheard: sites that did not answer that, which are not waited for again.
+    """
     sites = admin.api.list("site")
     now = admin.api.read_clock()
     enabled = [row for row in sites if row["state"] != SiteState.DISABLED]
@@ -76,17 +107,20 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
         SiteName(row["name"]): DISABLED for row in sites if row["state"] == SiteState.DISABLED
     }
     clients = {
-        SiteName(row["name"]): admin.open_site(row["name"], row["region"]) for row in enabled
+        SiteName(row["name"]): admin.open_site(row["name"], row["region"])
+        for row in enabled
+        if row["name"] not in (unheard or {})
     }
     with ThreadPoolExecutor(max_workers=1) as thread:
         asked = thread.submit(_ask, admin.open_central(), network_id)
-        held, unheard = _ask_sites(clients, network_id)
+        held, away = _ask_sites(clients, network_id)
         central = asked.result()
-    silent |= unheard
+    away |= unheard or {}
+    silent |= away
     parked = (_to_job(row) for row in admin.api.iterate("site_job", state="parked"))
     jobs = [job for job in parked if network_id is None or _concerns(job, network_id, central)]
-    report = audit(central, held, silent=silent, jobs=jobs)
-    return _add_service(report, enabled, now)
+    report = audit(central, held, silent=silent, jobs=jobs, before=before)
+    return _add_service(report, enabled, now), away
 
 
 def _add_service(report: Report, rows: Collection[Row], now: datetime.datetime) -> Report:

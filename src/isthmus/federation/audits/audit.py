@@ -58,6 +58,7 @@ def audit(
     *,
     silent: Mapping[SiteName, str] | None = None,
     jobs: Iterable[Job] = (),
+    before: Report | None = None,
 ) -> Report:
     """Compare all tiers.
 
@@ -66,6 +67,7 @@ def audit(
         sites: what each site holds.
         silent: sites that could not be asked, and why.
         jobs: intents at central; the parked ones become verdicts.
+        before: what an earlier look has found: only what it found as well is a difference.
 
     Returns:
         What differs, the worst first, and how each check came out; no verdict means that all tiers
@@ -87,8 +89,9 @@ def audit(
         Ruling(check=f"site {name}", answer=Answer.NOT_SEEN, why=f"{name}: {reason}")
         for name, reason in (silent or {}).items()
     ]
+    known = None if before is None else {(one.code, one.subject) for one in before.findings}
     for name, verdicts in runs:
-        seen = list(verdicts)
+        seen = [one for one in verdicts if known is None or (one.code, one.subject) in known]
         found += seen
         rulings.append(Ruling(check=name, answer=Answer.FOUND if seen else Answer.FINE))
     for site in sites.values():
