@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 from tests.unit.test_audit import world
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.model.verdict import Severity, Verdict
@@ -28,6 +29,7 @@ class Tier:
 class Away(Tier):
     """One that cannot be reached."""
 
+    @override
     def get_all(self, _resource: str, **_query: Any) -> Any:
         raise errors.Unreachable("no route")
 
