@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -75,6 +76,23 @@ class Shell:
         assert re.search(says, ran.stderr), ran.stderr
         assert "Traceback" not in ran.stderr
         return ran
+
+    @contextlib.contextmanager
+    def watching(self, *arguments: str) -> Iterator[Iterator[str]]:
+        """Have a command run that goes on, and give the lines that it prints."""
+        with subprocess.Popen(
+            [*ISTHMUS, *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        ) as one:
+            assert one.stdout is not None
+            try:
+                yield one.stdout
+            finally:
+                one.send_signal(signal.SIGINT)
+                assert one.wait(60) == 130
 
     def data(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.run(*arguments, "-o", "json", code=code).stdout)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.acceptance.shell import Shell
 
 from isthmus.testing.cloud import running_cloud
@@ -36,19 +37,28 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             "security-groups": [{"id": "g", "name": "g", "stateful": True, "project_id": "p",
                                  "security_group_rules": []}],
             "address-groups": [], "site-mappings": [], "site-jobs": [], "site-refusals": [],
-            "site-presences": [], "sites": [
+            "site-presences": [
+                {"id": f"{NET}/{one}", "network_id": NET, "site": one, "withdrawn": False,
+                 "datapath_key": 1} for one in ("site1", "site2")
+            ],
+            "sites": [
                 {"id": one, "name": one, "region": one, "state": "enabled",
                  "reachability": "reachable"} for one in ("site1", "site2")
             ],
         }  # fmt: skip
         for name, site in cloud.sites.items():
-            mine, host = ("web", "h1") if name == "site1" else ("db", "h2")
-            last = 5 if name == "site1" else 6
+            here = name == "site1"
+            mine, last, host = ("web", 5, "h1") if here else ("db", 6, "h2")
+            other, far, away = ("db", 6, "site2") if here else ("web", 5, "site1")
             site.rows = {
                 "ports": [port(mine, last, host)],
                 **{key: cloud.rows[key] for key in ("networks", "subnets", "security-groups")},
-                "site-shadows": [],
-            }
+                "site-shadows": [
+                    {"id": f"port-{other}", "network_id": NET, "site": away, "chassis": "c",
+                     "port_key": far, "mac_address": f"fa:16:3e:00:00:0{far}",
+                     "addresses": [f"10.0.0.{far}"]}
+                ],
+            }  # fmt: skip
         yield Shell(tmp_path, cloud)
 
 
@@ -127,3 +137,70 @@ def test_what_cannot_be_written_or_read_is_told_in_a_sentence(shell: Shell, tmp_
     shell.run("gather", str(file), code=2, says="is there already")
     shell.run("why", "web", "db", "--from", str(file), code=2, says="damaged, or no dump")
     shell.run("why", "web", "db", "--from", f"{file}x", code=2, says="cannot read")
+
+
+def test_a_cloud_is_checked_without_a_question_now_and_from_a_dump(
+    shell: Shell, tmp_path: Path
+) -> None:
+    file = str(tmp_path / "one.dump")
+    shell.run("gather", file)
+    found = shell.data("check", code=6)
+    assert (found["verdict"], found["findings"]) == ("undetermined", [])
+    assert found["looked_at"] == {
+        "sites": 2, "hypervisors": 0, "ports": 2, "routers": 0, "floating_ips": 0, "questions": 1
+    }  # fmt: skip
+    assert "--ovn site1=NB,SB" in found["not_looked_at"][0]["reason"]
+    assert {call[0] for call in shell.cloud.calls if "auth" not in call[1]} == {"GET"}
+    asked = len(shell.cloud.calls)
+    again = shell.data("check", "--from", file, code=6)
+    assert len(shell.cloud.calls) == asked
+    assert {**again, "as_of": ""} == {**found, "as_of": ""}
+
+
+def test_what_is_broken_is_told_with_its_repair(shell: Shell) -> None:
+    for tier in (shell.cloud, shell.cloud.sites["site1"]):
+        tier.rows["ports"][0] = {**tier.rows["ports"][0], "binding:vif_type": "binding_failed"}
+    shell.cloud.rows["networks"][0]["admin_state_up"] = False
+    done = shell.run("check", code=4, says="Not looked at: OVN northbound site1: no way in")
+    assert done.stdout.startswith("verdict    broken\n")
+    assert re.search(r"^broken +port.binding_failed .*port set --host h1", done.stdout, re.M)
+    assert re.search(r"^advice +network.admin_down ", done.stdout, re.M)
+    rows = yaml.safe_load(shell.run("check", "-o", "yaml", code=4).stdout)["findings"]
+    assert [one["severity"] for one in rows] == ["broken", "advice"]
+
+
+def test_a_watch_prints_what_has_come_and_what_has_gone(shell: Shell) -> None:
+    words = ("check", "--watch", "--interval", "1", "-o", "json")
+    with shell.watching(*words) as lines:
+        first = read_document(lines)
+        assert (first["verdict"], first["findings"]) == ("undetermined", [])
+        shell.cloud.sites["site1"].rows["ports"][0]["binding:vif_type"] = "binding_failed"
+        then = read_document(lines)
+        assert (then["was"], then["verdict"], then["gone"]) == ("undetermined", "broken", [])
+        assert [one["code"] for one in then["new"]] == ["port.binding_failed"]
+        shell.cloud.sites["site1"].rows["ports"][0]["binding:vif_type"] = "ovs"
+        last = read_document(lines)
+        assert (last["verdict"], last["new"]) == ("undetermined", [])
+        assert [one["code"] for one in last["gone"]] == ["port.binding_failed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--interval", "5"), "is for --watch"),
+        (("--watch", "--from", "x"), "a dump does not change"),
+        (("--from", "nothing.dump"), "cannot read"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(shell: Shell, words: tuple[str, ...], says: str) -> None:
+    shell.run("check", *words, code=2, says=says)
+
+
+def read_document(lines: Iterator[str]) -> dict[str, Any]:
+    """Read the next document of JSON: it ends with a brace at the beginning of a line."""
+    text = ""
+    for line in lines:
+        text += line
+        if line.rstrip() == "}":
+            return dict(json.loads(text))
+    raise AssertionError(f"it ended: {text}")

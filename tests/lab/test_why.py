@@ -253,6 +253,29 @@ def test_a_dump_answers_as_the_clouds_do(cloud: Cloud, tmp_path: Path) -> None:
     until(cloud.inside, what="packets pass again", timeout_s=PACKET_S)
 
 
+def check(cloud: Cloud, *more: str) -> dict[str, Any]:
+    """Ask for faults without a question."""
+    done = cloud.person.run("check", "--timeout", READ_S, "-o", "json", *more, check=False)
+    assert done.returncode in (0, 4, 5, 6), done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_sweep_finds_nothing_where_all_is_well_and_the_fault_where_it_is_not(
+    cloud: Cloud,
+) -> None:
+    found = check(cloud)
+    assert (found["verdict"], found["findings"], found["not_asked"]) == ("healthy", [], [])
+    assert found["looked_at"]["hypervisors"] == 4
+    words = ("ovn-nbctl", "lsp-set-enabled", cloud.db["port_id"], "disabled")
+    cloud.person.run("lab", "shell", "site2", "--", *words)
+    found = check(cloud)
+    assert found["verdict"] == "broken"
+    assert found["findings"][0]["code"] == "lsp.disabled", found["findings"]
+    cloud.repair(found["findings"][0]["remedy"])
+    until(lambda: check(cloud)["verdict"] == "healthy", what="all is well", timeout_s=PACKET_S)
+    until(cloud.inside, what="packets pass again", timeout_s=PACKET_S)
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.code)
 def test_a_fault_is_named_first_and_its_remedy_heals_it(cloud: Cloud, fault: Fault) -> None:
     passes: Callable[[], bool] = getattr(cloud, fault.question)

@@ -37,6 +37,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("audit", "cloud.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
     ("why", "diagnose.why", "Why one end does not reach another, and what repairs it.", "Cloud"),
     ("gather", "diagnose.gather", "Write what `why` reads into a file, without secrets.", "Cloud"),
+    ("check", "diagnose.check", "Look for faults at all sites, without a question.", "Cloud"),
     ("cell", "compute.cell", "Cells of Nova: how much still fits in them.", "Hosts"),
     ("lab", "lab", "A whole cloud on this machine.", "Lab"),
     ("demo", "demo", "Bring up a lab and stretch a network over its sites.", "Lab"),

@@ -60,6 +60,7 @@ class Diagnosis:
     path: tuple[Step, ...]
     blockers: tuple[Blocker, ...]  #: the cause first
     report: Report
+    vital: tuple[bool, ...]  #: of each ruling of the report: whether it settles the whole
     unseen: tuple[Unseen, ...]
     world: World
 
@@ -91,7 +92,7 @@ def judge(
     for check in checks:
         rank = groups.index(check.group or check.name)
         for look in looks:
-            ruling, verdicts = _run(check, look)
+            ruling, verdicts = run_check(check, look)
             rulings.append((look, check, ruling))
             for verdict in verdicts:
                 hops = _list_hops(look.place(check.hop), look.way.direction)
@@ -110,6 +111,7 @@ def judge(
             findings=tuple(one.verdict for one in blockers),
             rulings=tuple(ruling for _, _, ruling in rulings),
         ),
+        vital=tuple(check.vital for _, check, _ in rulings),
         unseen=world.unseen,
         world=world,
     )
@@ -123,7 +125,8 @@ def _list_looks(world: World, legs: tuple[Legs, Legs], service: Service) -> list
     return [Look(world, leg, request, service) for leg, request in pairs]
 
 
-def _run(check: Check, look: Look) -> tuple[Ruling, list[Verdict]]:
+def run_check(check: Check, look: Look) -> tuple[Ruling, list[Verdict]]:
+    """Run one check; one that fails, or lacks what it needs, has not seen."""
     name = f"{check.name} ({look.way.direction})"
     if why := check.skips(look):
         return Ruling(check=name, answer=Answer.NOT_APPLICABLE, why=why), []

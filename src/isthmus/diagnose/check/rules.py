@@ -1,7 +1,7 @@
 """Security groups: what Neutron's rules say, what OVN's ACLs say, and whether they agree."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from isthmus.diagnose.check.look import (
     Check,
@@ -17,7 +17,7 @@ from isthmus.diagnose.check.look import (
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.evaluate import acl as acls
 from isthmus.diagnose.evaluate import policy
-from isthmus.diagnose.evaluate.match import Scope
+from isthmus.diagnose.evaluate.match import Scope, address_sets_of
 from isthmus.diagnose.evaluate.render import render_match, render_rule
 from isthmus.diagnose.question import Direction, End, Packet, Way
 from isthmus.diagnose.route.legs import somewhere
@@ -236,7 +236,7 @@ def _check_acls(look: Look, end: End, direction: str) -> Iterator[Verdict]:
             remedy=f"ovn-trace at site {end.site} tells more",
         )
     elif wanted and not found.allowed:
-        yield _explain(look, end, pipeline, by_rules, scope, found)
+        yield _explain(look, end, pipeline, by_rules, scope, rows, found)
     elif not wanted and found.allowed:
         yield degraded(
             "acl.extra",
@@ -260,6 +260,7 @@ def _explain(
     pipeline: str,
     by_rules: policy.Decision,
     scope: Scope,
+    rows: Sequence[Row],
     found: acls.Decision,
 ) -> Verdict:
     """Describe what OVN lacks of a rule that Neutron has."""
@@ -277,7 +278,11 @@ def _explain(
                 f"{(look.lsp(end.site, end.id) or {}).get('_uuid')}   # at site {end.site}",
             )
     other = look.receiver if end.id == look.sender.id else look.sender
+    # A set that no ACL names was not read: then it is the ACL that is missing.
+    named = {name for row in rows for name in address_sets_of(str(row["match"]))}
     for name in re.findall(r"\$(\w+)", render_match(rule) if rule else ""):
+        if name not in named:
+            continue
         held = sorted(scope.address_sets.get(name, ()))
         if other.address not in {one.partition("/")[0] for one in held}:
             return broken(
