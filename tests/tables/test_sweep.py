@@ -2,6 +2,7 @@
 
 import copy
 import io
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -25,8 +26,10 @@ from tests.tables.world import NET, A, B, Tables, healthy, rule
 
 from isthmus import errors
 from isthmus.diagnose.dump.form import Dump, Missing, parse_dump
+from isthmus.diagnose.question import PING
 from isthmus.diagnose.sweep.document import to_change, to_document
 from isthmus.diagnose.sweep.health import Health, Watch, Word, examine, examine_lasting
+from isthmus.diagnose.sweep.plan import plan_questions
 from isthmus.diagnose.world import Source
 from isthmus.model.verdict import Severity
 
@@ -221,3 +224,18 @@ def test_a_finding_names_questions_that_a_person_can_ask() -> None:
     assert row["ask"][0] == f"isthmus why {A} {B} icmp"
     assert row["remedy"].startswith("isthmus lab shell --name mine s1 -- ovn-nbctl")
     assert NET not in row["name"]
+
+
+def test_the_questions_grow_with_ports_and_not_with_pairs_of_sites() -> None:
+    dump = make_dump(healthy())
+    (row,) = (one for one in dump.tables[CENTRAL]["port"] if one["id"] == A)
+    dump.tables[CENTRAL]["port"] = [{**row, "id": f"p{n}"} for n in range(100)]
+    dump.tables[CENTRAL]["site_mapping"] = [
+        {"id": f"m{n}", "type": "port", "resource_id": f"p{n}", "site": f"far{n}"}
+        for n in range(100)
+    ]
+    asked = [one for one in plan_questions(dump).questions if one.service == PING]
+    met = Counter(end for one in asked for end in (one.source, one.target))
+    assert len(asked) == 100 * 8
+    assert {f"p{n}" for n in range(100)} == set(met)
+    assert min(met.values()) >= 16

@@ -156,7 +156,10 @@ class _Reader:
             return None if members is None else value in members
         if constant.startswith("$"):
             members = self._scope.address_sets.get(constant[1:])
-            return None if members is None else any(_within(str(value), one) for one in members)
+            if members is None:
+                return None
+            # Most addresses stand there as they are; a set may hold thousands.
+            return str(value) in members or any(_within(str(value), one) for one in members)
         if constant.startswith('"'):
             return value == constant[1:-1]
         if isinstance(value, int):

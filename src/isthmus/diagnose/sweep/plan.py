@@ -14,6 +14,8 @@ _OUTSIDE = "external"
 _INTERFACE = "network:router_interface"
 #: Services that are asked for beside ICMP, of those that the rules of a port's groups name.
 _SERVICES = 3
+#: Other sites that a port is asked for with, at most.
+_SITES = 8
 _WITH_PORT = {"tcp": "tcp", "udp": "udp", "sctp": "sctp", "6": "tcp", "17": "udp", "132": "sctp"}
 
 
@@ -56,9 +58,10 @@ class Plan:
 def plan_questions(dump: Dump) -> Plan:
     """Plan the questions that make a sweep.
 
-    Each port is asked for with one of its network at each other site, or with any of its network,
-    else with the outside; each router with one port of each of its networks at each site; each
-    floating IP from outside. Both ways of a question are looked at, and so both of its ends.
+    Each port is asked for with one of its network at each other site (of many: at some), or with
+    any of its network, else with the outside; each router with one port of each of its networks at
+    each site; each floating IP from outside. Both ways of a question are looked at, and so both of
+    its ends.
     """
     tables = dump.tables.get((Source.CENTRAL, CENTRAL), {})
     guests: list[Guest] = []
@@ -168,9 +171,17 @@ def _list_pairs(guests: Iterable[Guest]) -> Iterator[tuple[Guest, Guest]]:
         lists = [_mix(one) for one in sites.values()]
         for number, here in enumerate(lists):
             yield from zip(here[::2], here[1::2], strict=False)
-            for there in lists[number + 1 :]:
+            for there in _list_others(lists, number):
                 for at in range(max(len(here), len(there))):
                     yield here[at % len(here)], there[at % len(there)]
+
+
+def _list_others(lists: Sequence[list[Guest]], number: int) -> Iterator[list[Guest]]:
+    """Yield the lists of other sites: each pair of sites once; of many sites the next ones."""
+    if len(lists) <= _SITES + 1:
+        yield from lists[number + 1 :]
+    else:
+        yield from (lists[(number + step) % len(lists)] for step in range(1, _SITES + 1))
 
 
 def _mix(guests: Sequence[Guest]) -> list[Guest]:
