@@ -3,7 +3,9 @@
 import gzip
 import io
 import json
+import os
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from isthmus.diagnose.dump import form
 from isthmus.diagnose.dump.allow import TABLES
 from isthmus.diagnose.dump.file import read_file, write_new_file
 from isthmus.diagnose.dump.form import Missing, parse_dump
-from isthmus.diagnose.dump.recorded import Recorded
+from isthmus.diagnose.dump.recorded import Recorded, reading
 from isthmus.diagnose.judge import Word
+from isthmus.diagnose.sweep.document import to_document
+from isthmus.diagnose.sweep.health import examine
 from isthmus.diagnose.world import Source
 from isthmus.facts.ovsdb import Select, one_of, uuid
 
@@ -153,6 +157,44 @@ def test_more_bytes_than_dumps_have_are_not_read(monkeypatch: pytest.MonkeyPatch
         parse_dump("d", io.BytesIO(bomb))
 
 
+def test_more_values_than_dumps_have_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(form, "MOST_VALUES", 100_000)
+    piece = {"source": "central", "place": "central", "table": "port", "rows": [{"id": 1}] * 500}
+    assert parse_dump("d", io.BytesIO(join([LINES[0], piece, {"end": 1}]))).tables
+    with pytest.raises(errors.Invalid, match="d holds more than dumps do: more than 100,000"):
+        parse_dump("d", io.BytesIO(gzip.compress(join([LINES[0], *[piece] * 30]))))
+
+
+def test_rows_that_are_too_long_for_one_line_are_written_in_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dump = make_dump()
+    addresses = [f"10.0.{n >> 8}.{n & 255}" for n in range(300)]
+    rows = [{"name": f"a{n}", "addresses": addresses} for n in range(40)]
+    dump.add(Source.NB, "s1", "Address_Set", rows)
+    monkeypatch.setattr(form, "MOST_IN_LINE", 20_000)
+    packed = pack(dump)
+    assert max(map(len, gzip.decompress(packed).splitlines())) < 20_000
+    assert parse_dump("d", io.BytesIO(packed)) == dump
+
+
+@pytest.mark.parametrize("packed", [PACKED, join(LINES)])
+def test_a_dump_is_read_from_a_pipe(packed: bytes, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_bytes, args=(packed,))
+    writing.start()
+    assert read_file(pipe) == make_dump()
+    writing.join()
+
+
+def test_nothing_is_written_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(errors.Exists):
+        write_new_file(tmp_path / "link", make_dump)
+    assert not (tmp_path / "target").exists()
+
+
 def answer(packed: bytes, source: str) -> str:
     """Return what a person is told."""
     try:
@@ -160,6 +202,15 @@ def answer(packed: bytes, source: str) -> str:
     except errors.IsthmusError as error:
         return error.message
     return " ".join(f"{one.verdict.message} {one.verdict.remedy}" for one in found.blockers)
+
+
+def sweep(packed: bytes) -> str:
+    """Return what a person is told who asks nothing."""
+    try:
+        with reading("the.dump"):
+            return json.dumps(to_document(examine(parse_dump("the.dump", io.BytesIO(packed)))))
+    except errors.IsthmusError as error:
+        return error.message
 
 
 @pytest.mark.parametrize("seed", range(80))
@@ -171,9 +222,12 @@ def test_a_hostile_hand_gets_an_answer_or_a_sentence(seed: int) -> None:
         rows = lines[at].get("rows")
         if rows:
             lines[at] = {**lines[at], "rows": spoil(rows, dice)}
-    told = answer(join(lines), dice.choice((A, "web", "10.0.0.5", "external")))
-    assert "\x1b" not in told
-    assert "$(reboot)" not in told
+    for told in (
+        answer(join(lines), dice.choice((A, "web", "10.0.0.5", "external"))),
+        sweep(join(lines)),
+    ):
+        assert "\x1b" not in told
+        assert "$(reboot)" not in told
 
 
 def test_a_dump_is_written_for_its_owner_and_over_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a dump keeps of a value: the form that it should have, and no secret."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -24,6 +25,12 @@ SECRET = "hunter2-Zq9"
         f"bearer {SECRET} has expired",
         f"psk = {SECRET}; remote 10.0.0.1",
         f"os_api_key={SECRET}",
+        f"mysql://neutron:a@{SECRET}@10.0.0.1/neutron",
+        f"mysql://neutron:a/{SECRET}@10.0.0.1/neutron",
+        f"password='never closed and {SECRET}",
+        f"Could not recognize Fernet token gAAAAABmZ0123456789abcdefghij_{SECRET}",
+        f"it said eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.{SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----?{SECRET}",
     ],
 )
 def test_a_sentence_loses_what_it_gives_away(sentence: str) -> None:
@@ -43,6 +50,22 @@ def test_a_sentence_loses_what_it_gives_away(sentence: str) -> None:
 )
 def test_a_sentence_without_a_secret_is_kept(sentence: str) -> None:
     assert keep.said(sentence) == sentence
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a-", "://", "pass", "token-", "token='", "bearer ", "gAAAA"]
+)
+def test_what_a_sentence_costs_grows_with_its_length_alone(piece: str) -> None:
+    def cost(length: int) -> float:
+        told, times = (piece * length)[:length], []
+        for _ in range(5):
+            before = time.process_time()
+            for _ in range(20):
+                keep.said(told)
+            times.append(time.process_time() - before)
+        return min(times)
+
+    assert cost(4096) < 80 * cost(256)  # where each word is looked at from each of its letters: 256
 
 
 def test_a_name_that_a_terminal_would_obey_is_made_harmless() -> None:

@@ -199,12 +199,12 @@ def _print_plain(console: Console, what: RenderableType) -> None:
 
 def note(sentence: str) -> None:
     """Print a note to stderr; it is not part of the answer."""
-    open_console(stderr=True).print(Text(sentence))
+    open_console(stderr=True).print(Text(_make_safe(sentence)))
 
 
 def fail(sentence: str) -> None:
     """Print an error to stderr."""
-    open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), sentence))
+    open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), _make_safe(sentence)))
 
 
 class Waiting:
@@ -288,8 +288,10 @@ def _print_data(data: Any, output: Format) -> None:
         return
     import yaml
 
-    plain = json.loads(json.dumps(data, default=str))
-    sys.stdout.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    text = json.dumps(data, default=str, ensure_ascii=False)
+    # YAML would show marks that turn the direction of writing as they are.
+    is_safe = _make_safe(text) == text
+    sys.stdout.write(yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=is_safe))
 
 
 def _cell(value: object) -> Text:
@@ -305,6 +307,10 @@ def _cell(value: object) -> Text:
             text = json.dumps(value, default=str)
         case _:
             text = str(value)
-    # Control characters could move the cursor of whoever reads.
-    safe = "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+    safe = _make_safe(text)
     return Text(safe, style=_STYLES.get(safe, ""))
+
+
+def _make_safe(text: str) -> str:
+    """Return a text without what could move the cursor of whoever reads, or turn what they read."""
+    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)

@@ -11,6 +11,9 @@ from isthmus.diagnose.world import Row, Seen, Source, Unseen
 #: Characters of a reason that are kept; an answer in HTML has many.
 _LONGEST = 200
 
+#: Threads at most; a machine has an end of them.
+_THREADS = 512
+
 Tables = Mapping[str, Sequence[Row]]
 
 
@@ -60,12 +63,7 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
             with lock:
                 answers[number] = answer
 
-    by_source: dict[tuple[Source, str], list[int]] = {}
-    for number, task in enumerate(tasks):
-        by_source.setdefault((task.source, task.place), []).append(number)
-    threads = [
-        threading.Thread(target=run, args=(mine,), daemon=True) for mine in by_source.values()
-    ]
+    threads = [threading.Thread(target=run, args=(mine,), daemon=True) for mine in _share(tasks)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -73,6 +71,17 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
     with lock:
         came = dict(answers)
     return _sort(tasks, came, now())
+
+
+def _share(tasks: Sequence[Task]) -> list[list[int]]:
+    """Return what each thread does: one source; of more sources than threads, several."""
+    by_source: dict[tuple[Source, str], list[int]] = {}
+    for number, task in enumerate(tasks):
+        by_source.setdefault((task.source, task.place), []).append(number)
+    each = [*by_source.values()]
+    return [[one for some in each[at::_THREADS] for one in some] for at in range(_THREADS)][
+        : len(each)
+    ]
 
 
 def _sort(

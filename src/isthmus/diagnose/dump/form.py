@@ -5,6 +5,7 @@ so that half a file is known for one.
 """
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ _ROWS = 500
 #: Bytes that are read of a dump when it is unpacked, and of one line.
 MOST_BYTES = 2 << 30
 MOST_IN_LINE = 32 << 20
+#: Values in all of it, since each takes many times the memory that it takes in a file; a mapping
+#: is as large as several.
+MOST_VALUES = 64_000_000
+_MAPPING = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +69,22 @@ def write_dump(dump: Dump, into: IO[bytes]) -> None:
     """Write a dump."""
     with gzip.GzipFile(fileobj=into, mode="wb", filename="", mtime=0) as packed:
         pieces = 0
-        for one in _render(dump):
-            packed.write(json.dumps(one, separators=(",", ":")).encode() + b"\n")
+        for line in (line for one in _render(dump) for line in _encode(one)):
+            packed.write(line + b"\n")
             pieces += 1
         packed.write(json.dumps({"end": pieces - 1}).encode() + b"\n")
+
+
+def _encode(piece: dict[str, Any]) -> Iterator[bytes]:
+    """Yield a piece as a line; as several where that would be longer than a line may be."""
+    line = json.dumps(piece, separators=(",", ":")).encode()
+    rows = piece.get("rows", ())
+    if len(line) < MOST_IN_LINE or len(rows) < 2:
+        yield line
+        return
+    half = len(rows) // 2
+    for some in (rows[:half], rows[half:]):
+        yield from _encode({**piece, "rows": some})
 
 
 def _render(dump: Dump) -> Iterator[dict[str, Any]]:
@@ -106,6 +123,8 @@ def parse_dump(name: str, packed: IO[bytes], most_bytes: int = MOST_BYTES) -> Du
             return dump
     except EOFError:
         pass
+    except MemoryError as error:
+        raise errors.Invalid(f"{name} holds more than this machine has memory for") from error
     except (ValueError, KeyError, TypeError, RecursionError, OSError, zlib.error) as error:
         raise errors.Invalid(
             f"{name} is damaged, or no dump of isthmus gather: {str(error)[:120]!r}"
@@ -114,12 +133,18 @@ def parse_dump(name: str, packed: IO[bytes], most_bytes: int = MOST_BYTES) -> Du
 
 
 def _read_lines(name: str, packed: IO[bytes], most_bytes: int) -> Iterator[bytes]:
-    is_packed = packed.read(2) == b"\x1f\x8b"
-    packed.seek(0)
-    stream: Any = gzip.GzipFile(fileobj=packed) if is_packed else packed
-    left = most_bytes
+    raw: Any = packed
+    plain: Any = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)
+    is_packed = plain.peek(2)[:2] == b"\x1f\x8b"  # a pipe cannot be rewound
+    stream: Any = gzip.GzipFile(fileobj=plain) if is_packed else plain
+    left, values = most_bytes, MOST_VALUES
     while line := stream.readline(MOST_IN_LINE + 1):
         left -= len(line)
+        values -= line.count(b",") + line.count(b"[") + _MAPPING * line.count(b"{")
+        if values < 0:
+            raise errors.Invalid(
+                f"{name} holds more than dumps do: more than {MOST_VALUES:,} values"
+            )
         if left < 0 or len(line) > MOST_IN_LINE:
             raise errors.Invalid(
                 f"{name} is larger than dumps are: more than {most_bytes >> 20} MiB, or "

@@ -22,13 +22,19 @@ _LINE = re.compile(r"(?!-)[\w.:/@+* -]*")
 _ENDPOINTS = re.compile(r"(?=.*[.:])[\da-fA-F.:,\[\]]+")
 #: Fields of a tree that are sentences of Isthmus.
 _SENTENCES = frozenset({"idle", "lack"})
-#: What sentences are known to give away: passwords in addresses, and what stands behind a name.
-_IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
+#: Characters of a sentence that are looked through, before it is cut.
+_SEARCHED = 1024
+#: What sentences are known to give away: passwords in addresses, what stands behind a name, and
+#: what is known by its form (tokens of Keystone and JWT, keys in PEM). Each pattern takes time that
+#: grows with the text alone: a hostile hand writes what makes others slow.
+_IN_URL = re.compile(r"(?<=://)\S{0,200}@")
 _NAMED = re.compile(
-    r"(?i)\b([\w-]*(?:pass(?:word|wd|phrase)?|secret|token|psk|credential|authorization|api[_-]?key)"
-    r"[\w-]*)(['\"]?\s*[=:]\s*)(?:(?:basic|bearer)\s+)?('[^']*'|\"[^\"]*\"|[^\s,;&]+)"
+    r"(?i)((?:pass(?:word|wd|phrase)?|secret|token|psk|credential|authorization|api[_-]?key)"
+    r"[\w-]{0,64}['\"]?\s{0,8}[=:]\s{0,8})(?:(?:basic|bearer)\s{1,8})?"
+    r"('[^']*(?:'|$)|\"[^\"]*(?:\"|$)|[^\s,;&]+)"
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s{1,8}[\w.~+/=-]{8,}")
+_BARE = re.compile(r"\bgAAAA[\w=-]{20,}|\beyJ[\w-]{8,}\.[\w.-]+|-----BEGIN .*")
 _HIDDEN = "***"
 
 
@@ -42,7 +48,8 @@ def said(value: Any) -> str | None:
     found = text(value)
     if found is None:
         return None
-    found = _NAMED.sub(rf"\1\2{_HIDDEN}", _IN_URL.sub(f"{_HIDDEN}@", found))
+    found = _BARE.sub(_HIDDEN, _IN_URL.sub(f"{_HIDDEN}@", found[:_SEARCHED]))
+    found = _NAMED.sub(rf"\1{_HIDDEN}", found)
     return _BEARER.sub(rf"\1 {_HIDDEN}", found)[:_LONGEST_SAID]
 
 
