@@ -89,6 +89,8 @@ class Cloud:
         self.central.remove_interface_from_router(self.ids["router"], subnet_id=subnet_id)
 
     def _make_server(self, name: str, site: str, network: str) -> dict[str, Any]:
+        # A busy machine may be slower than a site that asks for a network waits.
+        self.person.run("network", "extend", self.ids[network], site, "--wait", READ_S)
         row = self.person.server(name, site, self.ids[network])
         self.undo.callback(self.person.run, "lab", "server", "delete", name)
         return row
@@ -152,8 +154,11 @@ class Cloud:
         return dict(json.loads(done.stdout))
 
     def repair(self, remedy: str) -> None:
-        """Run a remedy as it is printed, in a shell; a note behind `#` is for people."""
-        command = remedy.partition("   #")[0].partition("; or: ")[0]
+        """Run a remedy as it is printed; a note behind `#` is for people."""
+        self.type(remedy.partition("   #")[0].partition("; or: ")[0])
+
+    def type(self, command: str) -> str:
+        """Run a command as a person types it, in a shell; gives what it prints."""
         plan = self.person.plan
         environment = {
             **os.environ,
@@ -170,6 +175,7 @@ class Cloud:
             timeout=600,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +280,43 @@ def test_a_sweep_finds_nothing_where_all_is_well_and_the_fault_where_it_is_not(
     cloud.repair(found["findings"][0]["remedy"])
     until(lambda: check(cloud)["verdict"] == "healthy", what="all is well", timeout_s=PACKET_S)
     until(cloud.inside, what="packets pass again", timeout_s=PACKET_S)
+
+
+def test_each_stage_of_an_explanation_is_seen_by_its_command(cloud: Cloud) -> None:
+    typed: dict[str, str] = {}
+    layers = set()
+    for asked in ("why-front", "why-web", cloud.db["port_id"], "why-router", cloud.public):
+        found = cloud.person.json("explain", asked, "--timeout", READ_S)
+        assert [one["what"] for one in found["stages"] if not one["is_there"]] == []
+        assert {one["site"] for one in found["stages"]} >= {"", "site1"}
+        layers |= {one["layer"] for one in found["stages"]}
+        for stage in found["stages"]:
+            for command in (one["command"] for one in stage["commands"]):
+                typed[command] = typed.get(command) or cloud.type(command)
+                assert typed[command].strip() or "lr-nat-list" in command, command
+    assert layers == {"API", "northbound", "southbound", "flows", "tunnel", "tap"}
+    assert len(typed) > 40
+
+
+def passes(cloud: Cloud, ping: str) -> bool:
+    try:
+        return " 0% packet loss" in cloud.type(ping)
+    except AssertionError:
+        return False
+
+
+@pytest.mark.parametrize("asked", ["why-web", "why-router"])
+def test_a_bare_copy_is_built_by_hand_as_it_is_told(cloud: Cloud, asked: str) -> None:
+    *steps, away = cloud.person.json("explain", asked, "--timeout", READ_S)["by_hand"]
+    *build, sync, ping = [one["command"] for step in steps for one in step["commands"]]
+    with contextlib.ExitStack() as undo:
+        for one in reversed(away["commands"]):  # last in, first out
+            undo.callback(cloud.type, one["command"])
+        for command in (*build, sync):
+            cloud.type(command)
+        until(lambda: passes(cloud, ping), what=ping, timeout_s=PACKET_S)
+    assert not [one for one in cloud.type("ip netns list").split() if one.startswith("bare")]
+    assert "bare" not in cloud.type(sync.replace("--wait=hv sync", "show"))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.code)

@@ -38,6 +38,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("why", "diagnose.why", "Why one end does not reach another, and what repairs it.", "Cloud"),
     ("gather", "diagnose.gather", "Write what `why` reads into a file, without secrets.", "Cloud"),
     ("check", "diagnose.check", "Look for faults at all sites, without a question.", "Cloud"),
+    ("explain", "diagnose.explain", "How an object is realised, down to the tap.", "Cloud"),
     ("cell", "compute.cell", "Cells of Nova: how much still fits in them.", "Hosts"),
     ("lab", "lab", "A whole cloud on this machine.", "Lab"),
     ("demo", "demo", "Bring up a lab and stretch a network over its sites.", "Lab"),

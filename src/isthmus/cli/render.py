@@ -197,6 +197,11 @@ def _print_plain(console: Console, what: RenderableType) -> None:
         sys.stdout.write(line.rstrip() + "\n")
 
 
+def print_line(text: str) -> None:
+    """Print a line that is meant to be copied: neither broken nor cut."""
+    sys.stdout.write(f"{_make_safe(text)}\n")
+
+
 def note(sentence: str) -> None:
     """Print a note to stderr; it is not part of the answer."""
     open_console(stderr=True).print(Text(_make_safe(sentence)))
