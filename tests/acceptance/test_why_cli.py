@@ -196,6 +196,25 @@ def test_what_cannot_be_checked_is_refused(shell: Shell, words: tuple[str, ...],
     shell.run("check", *words, code=2, says=says)
 
 
+def test_a_server_is_explained_now_and_from_a_dump(shell: Shell, tmp_path: Path) -> None:
+    file = str(tmp_path / "one.dump")
+    shell.run("gather", file)
+    done = shell.run("explain", "web", says="Not looked at: OVN northbound site1: no way in")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("port web (port-web), as of ")
+    assert "              $ openstack --os-cloud site1 port show port-web" in lines
+    found = shell.data("explain", "web")
+    assert [(one["layer"], one["place"]) for one in found["stages"]] == [
+        ("API", "central"), ("API", "site1")
+    ]  # fmt: skip
+    assert {**shell.data("explain", "web", "--from", file), "as_of": ""} == {**found, "as_of": ""}
+    begins = {"mermaid": "flowchart TB", "svg": "<svg ", "html": "<!DOCTYPE html>"}
+    for form, begin in begins.items():
+        drawn = shell.run("explain", "net1", "--picture", form, "--from", file).stdout
+        assert drawn.startswith(begin)
+    shell.run("explain", "nothing", "--from", file, code=2, says="no network, router, floating IP")
+
+
 def read_document(lines: Iterator[str]) -> dict[str, Any]:
     """Read the next document of JSON: it ends with a brace at the beginning of a line."""
     text = ""

@@ -20,6 +20,9 @@ from isthmus.diagnose.dump.allow import TABLES
 from isthmus.diagnose.dump.file import read_file, write_new_file
 from isthmus.diagnose.dump.form import Missing, parse_dump
 from isthmus.diagnose.dump.recorded import Recorded, reading
+from isthmus.diagnose.explain import document as explanation
+from isthmus.diagnose.explain.picture import render_html, render_mermaid, render_svg
+from isthmus.diagnose.explain.whole import explain
 from isthmus.diagnose.judge import Word
 from isthmus.diagnose.sweep.document import to_document
 from isthmus.diagnose.sweep.health import examine
@@ -213,6 +216,18 @@ def sweep(packed: bytes) -> str:
         return error.message
 
 
+def explained(packed: bytes, asked: str) -> str:
+    """Return what a person is told who asks how an object is realised."""
+    try:
+        with reading("the.dump"):
+            found = explain(parse_dump("the.dump", io.BytesIO(packed)), asked)
+    except errors.IsthmusError as error:
+        return error.message
+    document = explanation.to_document(found)
+    drawn = [render_mermaid(document), render_svg(document), render_html(document)]
+    return "".join([*explanation.render_text(document), *drawn])
+
+
 @pytest.mark.parametrize("seed", range(80))
 def test_a_hostile_hand_gets_an_answer_or_a_sentence(seed: int) -> None:
     dice = random.Random(seed)
@@ -225,6 +240,7 @@ def test_a_hostile_hand_gets_an_answer_or_a_sentence(seed: int) -> None:
     for told in (
         answer(join(lines), dice.choice((A, "web", "10.0.0.5", "external"))),
         sweep(join(lines)),
+        explained(join(lines), dice.choice((A, "net1", "web"))),
     ):
         assert "\x1b" not in told
         assert "$(reboot)" not in told

@@ -1,5 +1,6 @@
 """`isthmus explain`: how a network, port, router, floating IP or server is realised."""
 
+import contextlib
 import datetime
 import enum
 import sys
@@ -58,7 +59,7 @@ def explain(
     from isthmus.diagnose.explain.whole import explain as explain_object
 
     found = _read(os_cloud, parse_remotes(ovn or []), lab, dump, timeout)
-    with reading(str(dump)):
+    with reading(str(dump)) if dump else contextlib.nullcontext():
         document = to_document(explain_object(found, asked), found.lab)
     if picture is not None:
         sys.stdout.write(_draw(document, picture))

@@ -13,7 +13,7 @@ from isthmus.diagnose.explain.stage import Layer
 Stage = Mapping[str, Any]
 _LAYERS = [one.value for one in Layer]
 _WIDTH, _GAP, _LINE, _PAD, _HEAD = 330, 40, 16, 8, 28
-_LETTERS = 44  #: of a line in a box
+_LETTERS = 42  #: of a line in a box
 _COLOURS = {"API": "#dbeafe", "northbound": "#dcfce7", "southbound": "#fef9c3", "flows": "#fde8d7",
             "tunnel": "#ede9fe", "tap": "#fce7f3"}  # fmt: skip
 _MISSING = "#fecaca"
@@ -22,29 +22,23 @@ _MISSING = "#fecaca"
 def list_links(stages: Sequence[Stage]) -> list[tuple[int, int]]:
     """List what is made of what: stages by their numbers.
 
-    What central has leads to what sites have; within a site each layer leads to the next one; and
+    What central has leads to what sites have; within a place each stage leads to the next one; and
     what a site has leads to its hypervisors.
     """
-    links: list[tuple[int, int]] = []
-    for number, one in enumerate(stages):
-        above = _find_above(stages, number, one)
-        if above is not None:
-            links.append((above, number))
-    return links
+    above = ((_find_above(stages, number), number) for number in range(len(stages)))
+    return [(one, number) for one, number in above if one is not None]
 
 
-def _find_above(stages: Sequence[Stage], number: int, one: Stage) -> int | None:
-    """Find the stage that one is made of: the last one of a layer above, nearest by place."""
+def _find_above(stages: Sequence[Stage], number: int) -> int | None:
+    """Find what a stage is made of: what comes last before it, at its place if there is any."""
+    one = stages[number]
     layer = _LAYERS.index(one["layer"])
-    best: tuple[int, int, int] | None = None
-    for at in range(number):
-        other = stages[at]
-        rank = _LAYERS.index(other["layer"])
-        near = 2 if other["place"] == one["place"] else 1 if other["site"] == one["site"] else 0
-        same_api = rank == layer == 0 and other["place"] != one["place"] and not other["site"]
-        if (near or not other["site"]) and (rank < layer or same_api):
-            best = max(best or (-1, -1, -1), (near, rank, at))
-    return best[2] if best else None
+    found = [
+        (other["place"] == one["place"], bool(other["site"]), at)
+        for at, other in enumerate(stages[:number])
+        if other["site"] in ("", one["site"]) and _LAYERS.index(other["layer"]) <= layer
+    ]
+    return max(found)[2] if found else None
 
 
 def render_mermaid(document: Mapping[str, Any]) -> str:
@@ -102,7 +96,8 @@ def render_svg(document: Mapping[str, Any]) -> str:
     for stage, (x, y, tall) in zip(stages, boxes, strict=True):
         colour = _COLOURS[stage["layer"]] if stage["is_there"] else _MISSING
         parts.append(
-            f'<g><rect x="{x}" y="{y}" width="{_WIDTH}" height="{tall}" rx="4" '
+            f"<g><title>{html.escape(_title(stage))}</title>"
+            f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{tall}" rx="4" '
             f'fill="{colour}" stroke="#475569"/>'
         )
         for number, line in enumerate(_lines(stage)):
