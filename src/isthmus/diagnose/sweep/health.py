@@ -11,7 +11,7 @@ from isthmus.diagnose.dump.recorded import Recorded
 from isthmus.diagnose.judge import judge
 from isthmus.diagnose.sweep.plan import Plan, Question, plan_questions
 from isthmus.diagnose.sweep.sites import look_at_sites
-from isthmus.diagnose.sweep.wanted import list_told, tell_off, weigh
+from isthmus.diagnose.sweep.wanted import select_findings, tell_off, weigh
 from isthmus.diagnose.world import Source
 from isthmus.model.site import CENTRAL, SiteState
 from isthmus.model.verdict import Answer, Ruling, Severity, Verdict
@@ -139,7 +139,7 @@ def _ask(ways: Recorded, question: Question, merged: _Merged) -> None:
     )
     found = judge(scene.world, scene.source, scene.target, question.service, scene.family)
     merged.note(zip(found.report.rulings, found.vital, strict=True))
-    for position, verdict in enumerate(list_told(found.blockers)):
+    for position, verdict in enumerate(select_findings(found.blockers)):
         merged.add(verdict, question, position)
 
 

@@ -26,7 +26,7 @@ _OF_ENDS = frozenset({
 })  # fmt: skip
 
 
-def list_told(blockers: Sequence[Blocker]) -> Iterator[Verdict]:
+def select_findings(blockers: Sequence[Blocker]) -> Iterator[Verdict]:
     """Yield the findings of one question, without what follows from what a person has set down."""
     codes = {one.verdict.code for one in blockers if one.verdict.severity is Severity.BROKEN}
     set_down = bool(codes & _MAY_BE_WANTED)
