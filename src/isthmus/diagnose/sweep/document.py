@@ -70,5 +70,5 @@ def _to_row(one: Finding, lab: str) -> dict[str, Any]:
     row = to_row(one.verdict)
     if lab:
         row["remedy"] = render_in_lab(one.verdict.remedy, lab)
-    asked = list(dict.fromkeys(question.command for question in one.questions))
-    return {**row, "questions": len(asked), "ask": asked[:_EXAMPLES]}
+    asked = [question.command for question in one.questions[:_EXAMPLES]]
+    return {**row, "questions": len(one.questions), "ask": asked}

@@ -14,7 +14,7 @@ from isthmus.diagnose.sweep.sites import look_at_sites
 from isthmus.diagnose.sweep.wanted import select_findings, tell_off, weigh
 from isthmus.diagnose.world import Source
 from isthmus.model.site import CENTRAL, SiteState
-from isthmus.model.verdict import Answer, Ruling, Severity, Verdict
+from isthmus.model.verdict import Answer, Ruling, Severity, Verdict, is_clean
 
 #: A dump answers at once; only a machine that stands still needs so long, in seconds.
 _TIMEOUT_S = 3600.0
@@ -72,7 +72,9 @@ class Health:
 class _Merged:
     """Findings by code and subject, and what was not seen."""
 
-    findings: dict[tuple[str, object], Finding] = field(default_factory=dict)
+    found: dict[tuple[str, object], tuple[Verdict, list[Question], list[int]]] = field(
+        default_factory=dict
+    )
     not_seen: dict[str, None] = field(default_factory=dict)
     lacks: bool = False
 
@@ -80,16 +82,16 @@ class _Merged:
         told = weigh(found)
         if told is None:
             return
-        asked = (question,) if question else ()
-        one = Finding(told, asked, position)
-        known = self.findings.get(one.key)
-        if known is not None:
-            one = replace(
-                known,
-                questions=(*known.questions, *asked),
-                position=min(known.position, position),
-            )
-        self.findings[one.key] = one
+        _, questions, positions = self.found.setdefault((told.code, told.subject), (told, [], []))
+        questions += [question] if question else []
+        positions.append(position)
+
+    def rank(self) -> tuple[Finding, ...]:
+        findings = (
+            Finding(told, tuple(dict.fromkeys(questions)), min(positions))
+            for told, questions, positions in self.found.values()
+        )
+        return tuple(sorted(findings, key=_rank))
 
     def note(self, rulings: Iterable[tuple[Ruling, bool]]) -> None:
         for ruling, vital in rulings:
@@ -117,7 +119,7 @@ def examine(dump: Dump) -> Health:
             not_asked.append((question, error.message))
     return Health(
         at=dump.at,
-        findings=tuple(sorted(merged.findings.values(), key=_rank)),
+        findings=merged.rank(),
         plan=plan,
         sites=len(dump.tables.get((Source.CENTRAL, CENTRAL), {}).get("site", ())),
         hypervisors=hypervisors,
@@ -152,7 +154,9 @@ def examine_lasting(read: Callable[[], Dump]) -> Health:
         read: makes a dump of all that there is now.
     """
     first = examine(read())
-    return first if first.word is Word.HEALTHY else keep_common(examine(read()), first)
+    if is_clean(one.verdict for one in first.findings):
+        return first
+    return keep_common(examine(read()), first)
 
 
 @dataclass(frozen=True, slots=True)
