@@ -217,6 +217,20 @@ def test_a_watch_tells_what_two_readings_agree_on_once() -> None:
     ]
 
 
+def test_a_watch_takes_a_site_that_was_late_once_for_no_change() -> None:
+    lacking = make_dump(healthy())
+    del lacking.tables[SB1]
+    lacking.missing.append(
+        Missing(source=SB1[0], place="s1", table="", error=errors.TimedOut.code, reason="late")
+    )
+    whole, late = examine(read()), examine(lacking)
+    watch = Watch(whole)
+    changes = [watch.take(one) for one in (late, whole, late, late, whole)]
+    assert [one and one.health.word for one in changes] == [
+        None, None, None, Word.UNDETERMINED, Word.HEALTHY
+    ]  # fmt: skip
+
+
 def test_a_finding_names_questions_that_a_person_can_ask() -> None:
     found = to_document(examine(read(DISABLED)), lab="mine")
     (row,) = found["findings"]

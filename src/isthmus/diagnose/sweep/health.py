@@ -181,6 +181,7 @@ class Watch:
         """Take the next sweep; return what has changed, None where nothing has."""
         found, before = ({one.key: one for one in x.findings} for x in (now, self._before))
         standing = keep_common(now, self._before)
+        is_whole = now.is_whole or self._before.is_whole
         self._before = now
         new = tuple(one for one in standing.findings if one.key not in self._told)
         gone = tuple(
@@ -188,7 +189,8 @@ class Watch:
         )
         kept = {key: found.get(key, one) for key, one in self._told.items() if one not in gone}
         self._told = kept | {one.key: one for one in new}
-        standing = replace(now, findings=tuple(sorted(self._told.values(), key=_rank)))
+        told = tuple(sorted(self._told.values(), key=_rank))
+        standing = replace(now, findings=told, is_whole=is_whole)
         was, self._word = self._word, standing.word
         return Change(standing, new, gone, was) if new or gone or was != self._word else None
 
