@@ -102,15 +102,15 @@ def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, A
             "what": one.what,
             "id": one.subject,
             "change": str(one),
-            "without": _find_consequence(one),
+            "without": _describe_consequence(one),
             "waits": one in waiting,
         }
         for one in plan.changes
     ]
 
 
-def _find_consequence(change: Change) -> str:
-    """Return what does not work until a change is made; nothing fails for a row too many."""
+def _describe_consequence(change: Change) -> str:
+    """Describe what does not work until a change is made; nothing fails for a row too many."""
     _family, name, word = change.code.split(".")
     return "" if word == "extra" else _WITHOUT[name]
 
