@@ -75,12 +75,12 @@ def server() -> Iterator[_Server]:
     thread.join()
 
 
-def _client(server: _Server, **timeouts: Any) -> CentralClient:
+def _client(server: _Server, person: str | None = None, **timeouts: Any) -> CentralClient:
     conf = cfg.ConfigOpts()
     conf([])
     url = f"http://127.0.0.1:{server.server_address[1]}"
     auth_session = open_session(conf, "isthmus", Timeouts(**timeouts), endpoint=url)
-    return CentralClient(auth_session, endpoint=url)
+    return CentralClient(auth_session, endpoint=url, person=lambda: person)
 
 
 def test_a_bundle_comes_as_items(server: _Server) -> None:
@@ -237,3 +237,12 @@ def test_nobody_listens() -> None:
     made.server_close()
     with pytest.raises(errors.Unreachable):
         _client(made).request_leases("subnet", "s", count=1)
+
+
+def test_what_a_person_may_see_is_asked_with_the_very_query(server: _Server) -> None:
+    nobodys, client = _client(server), _client(server, person="token")
+    assert nobodys.list_shown("/v2.0/networks", [("name", "a b")]) is None
+    assert server.seen == []
+    query = [("name", "a b"), ("router:external", "True")]
+    assert client.list_shown("/v2.0/networks", query) == []
+    assert server.seen == [("/v2.0/networks?name=a+b&router%3Aexternal=True", None)]

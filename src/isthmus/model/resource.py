@@ -63,6 +63,12 @@ class Resource:
         """Return the word for one in Neutron's API: `get_<member>`."""
         return self.singular or self.kind.value
 
+    @property
+    def path(self) -> str:
+        """Return the path of the collection in Neutron's API."""
+        below = "qos/" if self.plugin == "QOS" else ""
+        return f"/v2.0/{below}{self.collection.replace('_', '-')}"
+
 
 RESOURCES: Mapping[ResourceType, Resource] = {
     row.kind: row

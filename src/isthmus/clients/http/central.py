@@ -10,18 +10,19 @@ import contextlib
 import hashlib
 import json
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import requests
-from keystoneauth1 import exceptions, plugin, session
-from typing_extensions import override
+from keystoneauth1 import exceptions, session
 
 from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
 from isthmus.clients.http.neutron import collection_path, open_adapter
+from isthmus.clients.http.on_behalf import OnBehalf
 from isthmus.clients.http.status import blame, to_error
 from isthmus.clients.http.transport import patient, read_json
 from isthmus.model.item import Item, ItemResult, read_results
@@ -55,37 +56,6 @@ class LeaseAnswer:
     leases: list[Mapping[str, Any]]  #: the state of each lease
     resting: frozenset[int]  #: of the numbers asked about, those that must not be used yet
     elsewhere: frozenset[int] = frozenset()  #: those that ports of other sites have
-
-
-class _OnBehalf(plugin.BaseAuthPlugin):
-    """A person's token, with the site's own beside it, as OpenStack's services do it."""
-
-    def __init__(self, own: Any, token: str) -> None:
-        super().__init__()
-        self._own = own
-        self._token = token
-
-    @override
-    def get_token(self, session: Any, **_: Any) -> str:
-        return self._token
-
-    @override
-    def get_headers(self, session: Any, **_: Any) -> dict[str, str]:
-        own = self._own.get_token(session)
-        return {"X-Auth-Token": self._token, "X-Service-Token": own}
-
-    @override
-    def get_endpoint(self, session: Any, **options: Any) -> str | None:
-        found: str | None = self._own.get_endpoint(session, **options)
-        return found
-
-    @override
-    def get_connection_params(self, session: Any, **options: Any) -> Any:
-        return self._own.get_connection_params(session, **options)
-
-    @override
-    def invalidate(self) -> bool:
-        return bool(self._own.invalidate())
 
 
 class CentralClient:
@@ -171,6 +141,32 @@ class CentralClient:
             "port_id": port_id,
         }
         return bool(self._post("site_bundle", body, probe=False).get("mac_in_use"))
+
+    def list_shown(
+        self, path: str, query: Sequence[tuple[str, str]]
+    ) -> list[Mapping[str, Any]] | None:
+        """List what central's own API shows to the user for whom this thread works.
+
+        Args:
+            path: of a collection, such as `/v2.0/networks`.
+            query: filters.
+
+        Returns:
+            What that user may see; None where this thread works for nobody.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        token = self._person()
+        if token is None:
+            return None
+        asked = f"{path}?{urllib.parse.urlencode(query)}"
+        answer = self._call("GET", asked, None, probe=False, token=token)
+        lists = [one for one in answer.values() if isinstance(one, list)] if answer else []
+        if len(lists) != 1:
+            raise errors.ProtocolError(f"central's answer to {path} is not one list")
+        return lists[0]
 
     def request_leases(  # noqa: PLR0913 - what a request says
         self,
@@ -360,7 +356,7 @@ class CentralClient:
 
     def _send(self, method: str, path: str, body: Any, token: str | None) -> requests.Response:
         began = self._clock()
-        options = {"auth": _OnBehalf(self._own, token)} if token else {}
+        options = {"auth": OnBehalf(self._own, token)} if token else {}
         while True:
             try:
                 answer: requests.Response = self._adapter.request(

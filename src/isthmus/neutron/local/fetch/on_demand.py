@@ -27,6 +27,7 @@ from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.resource import ResourceType
+from isthmus.neutron.local.fetch.read_request import Search
 from isthmus.neutron.local.lease.giving import read_seen
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.local import mapping
@@ -270,6 +271,25 @@ class OnDemand:
         for one in set(missing) - found.keys():
             self._misses.add((kind, one, *asker))
         return [found[one] for one in missing if one in found]
+
+    def search(self, search: Search, context: Any) -> list[Mapping[str, Any]]:
+        """Ask central for objects by name, as its API shows them to a user.
+
+        Args:
+            search: what is searched for.
+            context: of the user who asks.
+
+        Raises:
+            Transient: central did not answer.
+            IsthmusError: central's answer is invalid.
+        """
+        key = (search, context.project_id, context.is_admin)
+        if self._misses.knows(key):
+            return []
+        found = self._client().list_shown(search.path, search.query)
+        if not found:
+            self._misses.add(key)
+        return found or []
 
     def knows_mac(self, network_id: str, mac: str, port_id: str | None) -> bool:
         """Ask central whether another port of a network has a MAC.

@@ -7,14 +7,29 @@ policy has allowed the change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from neutron_lib.db import utils as db_utils
 from pecan import core
 
 from isthmus.model import attribute
+from isthmus.model.resource import Resource
 
 _CHANGES = frozenset({"PUT", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A list of what has a certain name, as a client asks for it that was given no id."""
+
+    path: str
+    query: tuple[tuple[str, str], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names."""
+        return [value for key, value in self.query if key == "name"]
 
 
 def is_read() -> bool:
@@ -40,6 +55,31 @@ def is_change_of(port_id: str) -> bool:
         and request.context.get("resource") == "port"
         and request.context.get("resource_id") == port_id
     )
+
+
+def find_search(
+    resource: Resource, filters: Mapping[str, Sequence[Any]] | None, marker: Any = None
+) -> Search | None:
+    """Return what a list searches for by name; None where it does no such thing.
+
+    Neutron serves some resources outside pecan; a list by name is then always somebody's search.
+
+    Args:
+        resource: what is listed.
+        filters: of the list.
+        marker: after which object the list begins, which this site then has: no search.
+    """
+    if not filters or not filters.get("name") or marker is not None:
+        return None
+    request = _request()
+    if request is not None and not (
+        request.method == "GET"
+        and request.context.get("collection") == resource.collection
+        and "resource_id" not in request.context
+    ):
+        return None
+    query = tuple((key, str(value)) for key, values in filters.items() for value in values)
+    return Search(resource.path, query)
 
 
 def show(state: Mapping[str, Any], fields: Sequence[str] | None) -> dict[str, Any]:
