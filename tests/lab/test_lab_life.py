@@ -15,7 +15,7 @@ from isthmus.clients.machine import process
 from isthmus.lab.demo import Line
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import prefix
-from isthmus.lab.tier.services import MARKER
+from isthmus.lab.tier.maker import MARKER
 from isthmus.model.verdict import Answer
 from isthmus.testing.until import until
 from isthmus.wiring.lab import choose_topology, open_labs

@@ -54,7 +54,7 @@ class Meeting:
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A machine that can hold labs, where bringing one up ends with its number."""
-    monkeypatch.setattr(machine_labs, "check_machine", lambda _tools: None)
+    monkeypatch.setattr(machine_labs, "check_machine", lambda _tools, **_: None)
     monkeypatch.setattr(wiring, "find_installed", lambda: None)
     monkeypatch.setattr("isthmus.lab.up.Up", Nothing)
     return replace(machine_tools(), run=Meeting())

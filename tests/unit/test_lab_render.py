@@ -11,7 +11,7 @@ import yaml
 from oslo_config import cfg
 
 from isthmus.lab.plan import LabPlan, plan_lab
-from isthmus.lab.tier import identity, services
+from isthmus.lab.tier import identity, maker, services
 from isthmus.lab.tier.clouds import PEOPLE, render_clouds
 from isthmus.lab.tier.render import Auth, Flavour, NeutronServer, Ovn, render_neutron, render_paste
 from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
@@ -148,7 +148,7 @@ def test_every_program_has_a_log_and_a_name_of_its_own() -> None:
     assert len({program.log for program in programs}) == len(programs)
     for program in programs:
         env = program.birth.env if program.birth else program.env
-        assert env[services.MARKER] == "/lab"
+        assert env[maker.MARKER] == "/lab"
 
 
 def test_what_opens_one_tier_opens_no_other() -> None:

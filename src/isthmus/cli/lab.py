@@ -77,6 +77,9 @@ def up(
     stock: Annotated[
         bool, typer.Option("--stock", help="Sites of plain ML2/OVN, each on its own.")
     ] = False,
+    compute: Annotated[
+        bool, typer.Option("--compute", help="A Nova in each site, with Placement and Glance.")
+    ] = False,
     timing: Annotated[
         bool, typer.Option("--timing", "-v", help="Say how long each phase took.")
     ] = False,
@@ -84,11 +87,20 @@ def up(
     """Bring up central and the sites: Keystone, Neutron, OVN, hypervisors, WAN."""
     from isthmus.wiring.lab import choose_topology
 
+    request = None
+    if compute:
+        from isthmus.wiring.compute.lab_nova import request_compute
+
+        request = request_compute()
     began = time.monotonic()
     progress = Progress(timing=timing)
     try:
         lab = open_labs().up(
-            name, choose_topology(topology, sites, hosts), reporter=progress, stock=stock
+            name,
+            choose_topology(topology, sites, hosts),
+            reporter=progress,
+            stock=stock,
+            compute=request,
         )
     except KeyboardInterrupt:
         progress.close()
@@ -285,7 +297,7 @@ def delete_server(server: Server, name: LabName = "lab") -> None:
 def open_console(server: Server, name: LabName = "lab") -> None:
     """Open a shell in a server."""
     lab = open_lab(name)
-    lab.servers.get(server)
+    lab.servers.get_netns(server)
     raise typer.Exit(lab.shell(server))
 
 

@@ -23,14 +23,20 @@ PROGRAMS: Mapping[str, str] = {
     "ovn-northd": "ovn-central",
     "ovn-controller": "ovn-host",
 }
+#: What a Nova needs besides.
+COMPUTE_PROGRAMS: Mapping[str, str] = {
+    "mariadbd": "mariadb-server-core",
+    "mariadb": "mariadb-client-core",
+    "rabbitmq-server": "rabbitmq-server",
+}
 _PROBE = "isthmus-probe"
 #: Free space that a lab needs for central and for each site, in MiB. A fresh lab of two sites has
 #: written 14 MiB; logs and databases grow.
 _TIER_MIB = 16
 
 
-def check_machine(tools: Tools) -> None:
-    """Make sure that a lab can be made here.
+def check_machine(tools: Tools, *, compute: bool = False) -> None:
+    """Make sure that a lab can be made here; `compute` for one with a Nova.
 
     Raises:
         Refused: this person may not.
@@ -38,9 +44,10 @@ def check_machine(tools: Tools) -> None:
     """
     if os.geteuid() != 0:
         raise errors.Refused("a lab needs root, to make network namespaces: run it with sudo")
-    missing = missing_programs(tools)
+    needed = {**PROGRAMS, **(COMPUTE_PROGRAMS if compute else {})}
+    missing = missing_programs(tools, needed)
     if missing:
-        packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
+        packages = " ".join(sorted({needed[name] for name in missing}))
         raise errors.Unsupported(
             f"{', '.join(missing)} not found: install them with: apt-get install {packages}"
         )
@@ -68,9 +75,9 @@ def check_space(folder: Path, tiers: int) -> None:
         )
 
 
-def missing_programs(tools: Tools) -> list[str]:
+def missing_programs(tools: Tools, needed: Mapping[str, str] = PROGRAMS) -> list[str]:
     """List the programs that are not installed."""
-    return [name for name in PROGRAMS if not _installed(tools, name)]
+    return [name for name in needed if not _installed(tools, name)]
 
 
 def kernel_lacks(tools: Tools) -> list[str]:

@@ -20,7 +20,7 @@ from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Tools
-from isthmus.lab.tier.services import MARKER
+from isthmus.lab.tier.maker import MARKER
 from isthmus.model.host.process import ProcessId
 from isthmus.model.topology import Tier
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from isthmus import errors
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Tools
-from isthmus.lab.tier.services import MARKER
+from isthmus.lab.tier.maker import MARKER
 from isthmus.model.host.process import ProcessId
 
 #: A killed process is gone at once, save where it hangs in the kernel; seconds.
@@ -37,7 +37,7 @@ def take_down(folder: Path, tools: Tools) -> int:
     alive = _kill(tools, listed)
     # What was started and not yet written down when `lab up` was killed carries the lab's marker.
     alive += _kill(tools, list(tools.processes.find_marked(MARKER, str(folder))))
-    servers = [str(row["netns"]) for row in made.servers.values()]
+    servers = [str(row["netns"]) for row in (*made.servers.values(), *made.guests.values())]
     for netns in [*servers, *made.netns]:
         _remove_netns(tools, netns)
     shutil.rmtree(folder)

@@ -23,6 +23,7 @@ from isthmus.lab.protocols import Installed, Reporter, Tools
 from isthmus.model.topology import Topology
 
 if TYPE_CHECKING:
+    from isthmus.lab.compute.bring import ComputeRequest
     from isthmus.lab.opened import OpenLab
     from isthmus.lab.tier.template import Templates
 
@@ -75,6 +76,7 @@ class Labs:
         *,
         reporter: Reporter,
         stock: bool = False,
+        compute: "ComputeRequest | None" = None,
     ) -> "OpenLab":
         """Create and start a lab.
 
@@ -83,6 +85,7 @@ class Labs:
             topology: what it is to have.
             reporter: hears of the progress.
             stock: whether its sites are plain ML2/OVN.
+            compute: what the sites' Nova is to be, where they have one.
 
         Raises:
             Exists: there is a lab of that name, whole or not.
@@ -96,7 +99,7 @@ class Labs:
         check_lab_name(name)
         folder = self.folder / name
         self._check_absent(name)
-        check_machine(self._tools)
+        check_machine(self._tools, compute=compute is not None)
         with contextlib.ExitStack() as held:
             # Until the ledger tells the number, nobody else can know that it is taken.
             with self._choosing():
@@ -116,6 +119,7 @@ class Labs:
                 installed=self._find_installed(),
                 reporter=reporter,
                 stock=stock,
+                compute=compute,
             ).run()
         return self.open(name)
 

@@ -90,11 +90,15 @@ class OpenLab:
         """
         places = {str(tier.name): tier.netns for tier in self.plan.tiers}
         places |= {host.name: host.netns for host in self.plan.hypervisors}
-        places |= {row["name"]: row["netns"] for row in self.ledger.read().servers.values()}
+        made = self.ledger.read()
+        places |= {row["name"]: row["netns"] for row in made.servers.values()}
         places["wan"] = self.plan.wan_netns
         places |= {
             f"{tier.name}-out": tier.outside.netns for tier in self.plan.sites if tier.outside
         }
+        guest = made.find_guest(place)
+        if place not in places and guest is not None:
+            return str(guest["netns"])
         if place not in places:
             known = ", ".join(places)
             raise errors.NotFound(f"the lab has no place {place!r}; it has: {known}")

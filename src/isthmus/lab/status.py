@@ -98,6 +98,6 @@ def summarise(plan: LabPlan, made: Made, processes: list[Row], links: list[dict[
         ],
         "links": links,
         "processes": processes,
-        "servers": [row["name"] for row in made.servers.values()],
+        "servers": [row["name"] for row in (*made.servers.values(), *made.guests.values())],
         "variables": variables(plan),
     }

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from isthmus import errors
+from isthmus.lab.compute.bring import Compute, ComputeRequest
+from isthmus.lab.compute.services import People
 from isthmus.lab.network import outside, underlay
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
@@ -19,6 +21,7 @@ from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.protocols import Api, Installed, Reporter, Tools, Zygote
 from isthmus.lab.tier import clouds, identity, render, services
+from isthmus.lab.tier.maker import MARKER
 from isthmus.lab.tier.render import Flavour
 from isthmus.lab.tier.template import (
     NEUTRON_DB,
@@ -49,6 +52,7 @@ class Up:
         installed: Installed,
         reporter: Reporter,
         stock: bool = False,
+        compute: ComputeRequest | None = None,
     ) -> None:
         """Bind it; nothing is made yet.
 
@@ -59,6 +63,7 @@ class Up:
             installed: the machine's files.
             reporter: hears of the progress.
             stock: whether the sites are plain ML2/OVN, each on its own.
+            compute: what the sites' Nova is to be, where they have one.
         """
         self._plan = plan
         self._tools = tools
@@ -68,6 +73,14 @@ class Up:
         self._stock = stock
         self._ledger = Ledger(plan.folder)
         self._setting: services.Setting
+        self._compute = compute and Compute(
+            plan,
+            compute,
+            tools=tools,
+            templates=templates,
+            ledger=self._ledger,
+            phase=self._phase,
+        )
 
     def run(self) -> None:
         """Make it all.
@@ -78,11 +91,13 @@ class Up:
         """
         plan = self._plan
         plan.log_dir.mkdir(parents=True, exist_ok=True)
-        env = {services.MARKER: str(plan.folder)}
+        env = {MARKER: str(plan.folder)}
         zygote = self._tools.processes.open_zygote(
             services.PRELOAD, plan.log_dir / "zygote.log", env
         )
         try:
+            if self._compute:
+                self._compute.begin()
             setting = self._setting = self._databases()
             self._underlay()
             tiers = {str(tier.name): services.plan_tier(setting, tier) for tier in plan.tiers}
@@ -91,6 +106,8 @@ class Up:
                 self._start_all([program for t in tiers.values() for program in t.early])
                 with ThreadPoolExecutor(max_workers=4) as pool:
                     list(pool.map(self._hypervisor, plan.hypervisors))
+            if self._compute:
+                self._compute.prepare(People(passwords=setting.passwords, ids=setting.users))
             with self._phase("imports of Keystone and Neutron"):
                 middle = [program for tier in tiers.values() for program in tier.middle]
                 running = [(program, self._begin(program, zygote)) for program in middle]
@@ -104,19 +121,24 @@ class Up:
                 for program in tier.late:
                     if not (self._stock and program.name.endswith(".xjob")):
                         self._begin(program, zygote)
+            if self._compute:
+                self._compute.serve()
             self._delays()
             self._ledger.add("whole")
         finally:
             zygote.close()
+            if self._compute:
+                self._compute.close()
 
     def _databases(self) -> services.Setting:
         plan = self._plan
         with self._phase("databases"):
-            names = identity.user_names([tier.name for tier in plan.sites])
+            compute = self._compute is not None
+            sites = [tier.name for tier in plan.sites]
+            names = identity.user_names(sites, compute=compute)
             passwords = self._templates.passwords(names)
-            people = identity.plan_identity(
-                [tier.name for tier in plan.sites], services.plan_endpoints(plan), passwords
-            )
+            endpoints = services.plan_endpoints(plan, compute=compute)
+            people = identity.plan_identity(sites, endpoints, passwords, compute=compute)
             keystone_dir = plan.folder / "keystone"
             with ThreadPoolExecutor(max_workers=2) as pool:
                 keystone = pool.submit(self._templates.keystone, people)
@@ -133,6 +155,7 @@ class Up:
             keystone_dir=keystone_dir,
             paste=render.render_paste(self._installed.paste_file.read_text()),
             flavour=flavour,
+            compute=compute,
         )
 
     def _flavour(self, tier: Tier) -> Flavour:

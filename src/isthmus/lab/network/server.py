@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab.network import dhcp, vlans
+from isthmus.lab.network import dhcp, plug, vlans
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import log_end, start
 from isthmus.lab.protocols import Api, Tools
-from isthmus.lab.tier.services import MARKER
+from isthmus.lab.tier.maker import MARKER
 from isthmus.model.topology import Hypervisor, Tier
 
 #: Longest waits, in seconds, on a busy machine.
@@ -127,7 +127,7 @@ class Servers:
             if key.startswith(f"vm-{name}."):
                 self._tools.processes.send(running.process, signal.SIGKILL)
         host = self._plan.get_hypervisor(row["host"])
-        tap, trunk = _tap(row["port_id"]), vlans.bridge(row["port_id"])
+        tap, trunk = plug.tap(row["port_id"]), vlans.bridge(row["port_id"])
         self._vsctl(
             host, "--if-exists", "del-port", "br-int", tap, "--", "--if-exists", "del-br", trunk
         )
@@ -147,13 +147,23 @@ class Servers:
             pass  # somebody has deleted it already
         self._ledger.add("server-gone", name=name)
 
+    def get_netns(self, name: str) -> str:
+        """Return the namespace of a server, be it the lab's own or Nova's.
+
+        Raises:
+            NotFound: there is none of that name, or several of Nova's.
+        """
+        made = self._ledger.read()
+        row = made.servers.get(name) or made.find_guest(name) or self.get(name)
+        return str(row["netns"])
+
     def exec(self, name: str, command: Sequence[str]) -> int:
         """Run a command in a server, on the person's terminal; gives its exit code.
 
         Raises:
             NotFound: there is none of that name.
         """
-        return self._tools.interact(command, netns=self.get(name)["netns"])
+        return self._tools.interact(command, netns=self.get_netns(name))
 
     def run(self, name: str, command: Sequence[str], timeout_s: float = 60) -> tuple[int, str]:
         """Run a command in a server; gives its exit code and what it said.
@@ -162,7 +172,7 @@ class Servers:
             NotFound: there is none of that name.
             TimedOut: it did not end in time.
         """
-        netns = self.get(name)["netns"]
+        netns = self.get_netns(name)
         done = self._tools.run(command, netns=netns, timeout_s=timeout_s, check=False)
         return done.exit_code, done.stdout + done.stderr
 
@@ -227,13 +237,9 @@ class Servers:
         return int(self._api(site.name).call("GET", path)["network"]["mtu"])
 
     def _plug(self, row: Row, host: Hypervisor, mtu: int, vlan_macs: Mapping[str, str]) -> None:
-        run, netns, tap = self._tools.run, row["netns"], _tap(row["port_id"])
+        run, netns, tap = self._tools.run, row["netns"], plug.tap(row["port_id"])
         run(["ip", "netns", "add", netns])
-        # Like a guest: addresses are made from the MAC, as Neutron foretells them, and are used at
-        # once, because Neutron has made sure that nobody else has them.
-        settings = ["accept_dad=0", "dad_transmits=0", "addr_gen_mode=0", "use_tempaddr=0"]
-        words = [f"net.ipv6.conf.default.{setting}" for setting in settings]
-        run(["sysctl", "-qw", *words, "net.ipv4.ping_group_range=0 2147483647"], netns=netns)
+        run(["sysctl", "-qw", *plug.SYSCTLS], netns=netns)
         macs = {LINK: row["mac_address"], **vlan_macs}
         if vlan_macs:
             lines = vlans.render_links(row["port_id"], tap, netns, macs, mtu)
@@ -241,23 +247,22 @@ class Servers:
             tags = [int(name.partition(".")[2]) for name in vlan_macs]
             self._vsctl(host, *vlans.switch_words(row["port_id"], tags))
         else:
-            link = (
-                f"link add {LINK} address {row['mac_address']} mtu {mtu} netns {netns} type veth "
+            link = plug.render_link(
+                row["port_id"],
+                name=LINK,
+                mac=row["mac_address"],
+                mtu=mtu,
+                guest=netns,
+                host=host.netns,
             )
-            run(["ip", "-batch", "-"], stdin=link + f"peer name {tap} mtu {mtu} netns {host.netns}")
+            run(["ip", "-batch", "-"], stdin=link)
         run(["ip", "link", "set", "lo", "up"], netns=netns)
         for name in macs:
             # Open vSwitch in user space takes packets as they are: checksums must be whole.
             run(["ethtool", "-K", name, "tx", "off"], netns=netns)
         run(["ip", "link", "set", tap, "up"], netns=host.netns)
-        ids = {
-            "iface-id": row["port_id"],
-            "attached-mac": row["mac_address"],
-            "vm-uuid": row["name"],
-            "iface-status": "active",
-        }
-        words = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
-        self._vsctl(host, "add-port", "br-int", tap, "--", "set", "Interface", tap, *words)
+        words = plug.attach_words(row["port_id"], mac=row["mac_address"], guest=row["name"])
+        self._vsctl(host, *words)
 
     def _vsctl(self, host: Hypervisor, *words: str) -> None:
         sock = self._plan.host_dir(host) / "db.sock"
@@ -359,11 +364,6 @@ def choose_mode(subnet: Row) -> tuple[str, ...]:
     mode = str(subnet.get("ipv6_address_mode") or "")
     by_mode = {"slaac": (), "dhcpv6-stateless": ("-6", "-S"), "dhcpv6-stateful": ("-6",)}
     return by_mode.get(mode, STATIC) if subnet["enable_dhcp"] or mode == "slaac" else STATIC
-
-
-def _tap(port_id: str) -> str:
-    """Return the name of the hypervisor's end of a server's link, as Nova does."""
-    return f"tap{port_id[:11]}"
 
 
 def _port(answer: Any) -> Row:

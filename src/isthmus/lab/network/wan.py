@@ -15,7 +15,7 @@ from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start
 from isthmus.lab.protocols import Tools
-from isthmus.lab.tier.services import MARKER
+from isthmus.lab.tier.maker import MARKER
 from isthmus.model.topology import Tier
 
 RELAY = "wan.relay"

@@ -36,8 +36,14 @@ class Made:
     netns: list[str] = field(default_factory=list)
     programs: dict[str, Running] = field(default_factory=dict)
     servers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    guests: dict[str, Mapping[str, Any]] = field(default_factory=dict)  #: Nova's servers, by id
     links: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     whole: bool = False  #: `lab up` came to its end
+
+    def find_guest(self, name: str) -> Mapping[str, Any] | None:
+        """Return Nova's server of a name or id; None where there is none, or more than one."""
+        found = [row for row in self.guests.values() if name in {row["name"], row["uuid"]}]
+        return found[0] if len(found) == 1 else None
 
 
 class Ledger:
@@ -97,20 +103,47 @@ def _take(made: Made, row: Mapping[str, Any]) -> None:
         made.settings.update(row["values"])
     elif kind == "netns":
         made.netns.append(row["name"])
-    elif kind == "process":
+    elif kind == "whole":
+        made.whole = True
+    elif kind == "link":
+        made.links[row["site"]] = row
+    elif kind.startswith("process"):
+        _take_process(made, row)
+    elif kind.startswith("guest"):
+        _take_guest(made, row)
+    else:
+        _take_server(made, row)
+
+
+def _take_process(made: Made, row: Mapping[str, Any]) -> None:
+    if row["kind"] == "process":
         program = Program.from_dict(row["program"])
         made.programs[program.name] = Running(program, ProcessId(row["pid"], row["started"]))
-    elif kind == "process-gone":
+    elif row["kind"] == "process-gone":
         made.programs.pop(row["name"], None)
-    elif kind == "server":
+    else:
+        raise _unknown(row)
+
+
+def _take_guest(made: Made, row: Mapping[str, Any]) -> None:
+    if row["kind"] == "guest":
+        made.guests[row["uuid"]] = row
+    elif row["kind"] == "guest-gone":
+        made.guests.pop(row["uuid"], None)
+    else:
+        raise _unknown(row)
+
+
+def _take_server(made: Made, row: Mapping[str, Any]) -> None:
+    if row["kind"] == "server":
         made.servers[row["name"]] = row
-    elif kind == "server-gone":
+    elif row["kind"] == "server-gone":
         made.servers.pop(row["name"], None)
         for name in [name for name in made.programs if name.startswith(f"vm-{row['name']}.")]:
             del made.programs[name]
-    elif kind == "link":
-        made.links[row["site"]] = row
-    elif kind == "whole":
-        made.whole = True
     else:
-        raise ValueError(f"unknown kind {kind!r}")
+        raise _unknown(row)
+
+
+def _unknown(row: Mapping[str, Any]) -> ValueError:
+    return ValueError(f"unknown kind {row['kind']!r}")

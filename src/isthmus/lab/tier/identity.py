@@ -29,6 +29,10 @@ PROJECT_ADMIN = "admin"
 PROJECT_DEMO = "demo"
 PROJECT_OTHER = "other"
 
+#: (type, name) of what every lab's catalogue has, and of what one with a Nova has besides.
+SERVICES = (("identity", "keystone"), ("network", "neutron"))
+COMPUTE_SERVICES = (("compute", "nova"), ("image", "glance"), ("placement", "placement"))
+
 USER_ADMIN = "admin"
 USER_XJOB = "isthmus-xjob"
 USER_READER = "reader"
@@ -101,12 +105,20 @@ def neutron_user(tier: str) -> str:
     return f"neutron-{tier}"
 
 
-def user_names(sites: Sequence[str], central: str = "central") -> tuple[str, ...]:
-    """List every user that needs a password."""
+def nova_user(site: str) -> str:
+    """Return the name of the user as which a site's Nova works with the site's other services."""
+    return f"nova-{site}"
+
+
+def user_names(
+    sites: Sequence[str], central: str = "central", *, compute: bool = False
+) -> tuple[str, ...]:
+    """List every user that needs a password; `compute` for sites that have a Nova."""
     people = (USER_ADMIN, PROJECT_DEMO, PROJECT_OTHER, USER_READER)
     services = (USER_XJOB, *(neutron_user(tier) for tier in (central, *sites)))
     own = (name(site) for site in sites for name in (site_user, carrier_user))
-    return (*people, *services, *own)
+    novas = (nova_user(site) for site in sites if compute)
+    return (*people, *services, *own, *novas)
 
 
 def plan_identity(
@@ -114,6 +126,8 @@ def plan_identity(
     endpoints: Sequence[Endpoint],
     passwords: Mapping[str, str],
     central: str = "central",
+    *,
+    compute: bool = False,
 ) -> Identity:
     """Decide users, roles and catalogue of a lab.
 
@@ -122,6 +136,7 @@ def plan_identity(
         endpoints: where the services answer.
         passwords: by user name, one for each of `user_names`.
         central: the central region.
+        compute: whether the sites have a Nova.
     """
     in_service = (Grant(ROLE_SERVICE, PROJECT_SERVICE),)
 
@@ -130,7 +145,7 @@ def plan_identity(
 
     return Identity(
         regions=(central, *sites),
-        services=(("identity", "keystone"), ("network", "neutron")),
+        services=(*SERVICES, *(COMPUTE_SERVICES if compute else ())),
         endpoints=tuple(endpoints),
         roles=(ROLE_SITE, ROLE_XJOB, ROLE_CARRIER, ROLE_READER),
         projects=(PROJECT_SERVICE, PROJECT_DEMO, PROJECT_OTHER),
@@ -143,5 +158,6 @@ def plan_identity(
             user(USER_XJOB, Grant(ROLE_XJOB, PROJECT_SERVICE)),
             *(user(carrier_user(site), Grant(ROLE_CARRIER, PROJECT_SERVICE)) for site in sites),
             *(user(site_user(site), Grant(ROLE_SITE, PROJECT_SERVICE)) for site in sites),
+            *(user(nova_user(site), *in_service) for site in sites if compute),
         ),
     )

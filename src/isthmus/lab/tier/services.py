@@ -1,21 +1,23 @@
 """Which processes a tier and a hypervisor have, and what their files say. Pure."""
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.lab.plan import (
+    COMPUTE_PORT,
+    IMAGE_PORT,
     KEYSTONE_PORT,
     MEMCACHED_PORT,
     NEUTRON_PORT,
+    PLACEMENT_PORT,
     SOUTHBOUND_PORT,
     LabPlan,
 )
 from isthmus.lab.process.program import Program
-from isthmus.lab.process.zygote import Birth
 from isthmus.lab.tier import identity, render
 from isthmus.lab.tier.identity import Endpoint, Interface
+from isthmus.lab.tier.maker import Maker
 from isthmus.lab.tier.template import KEYSTONE_DB, NEUTRON_DB
 from isthmus.model.topology import Hypervisor, Tier
 
@@ -42,14 +44,6 @@ PRELOAD = (
     "isthmus.worker.main",
     "sqlalchemy.orm:configure_mappers",  # last: it relates the models that were imported
 )
-#: What makes both fit for SQLite; our plugins do it themselves, stock Neutron and Keystone do not.
-_SQLITE = {
-    "neutron": "isthmus.neutron.db.sqlite:install",
-    "keystone": "isthmus.neutron.db.sqlite:install_for_keystone",
-}
-_MEMCACHED_MIB = 16
-#: Every process of the lab carries it, so that `down` knows its own even without a record.
-MARKER = "ISTHMUS_LAB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +56,7 @@ class Setting:
     keystone_dir: Path  #: one database and one set of keys for every tier's Keystone
     paste: str  #: what every Neutron's api-paste.ini says
     flavour: Mapping[str, render.Flavour]  #: by tier
+    compute: bool = False  #: whether the sites have a Nova
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +69,15 @@ class TierServices:
     late: tuple[Program, ...]  #: need the APIs, and nobody waits for them
 
 
-def plan_endpoints(plan: LabPlan) -> list[Endpoint]:
+#: Port and path of what a site with a Nova has, by type.
+_COMPUTE = {
+    "compute": f"{COMPUTE_PORT}/v2.1",
+    "image": str(IMAGE_PORT),
+    "placement": str(PLACEMENT_PORT),
+}
+
+
+def plan_endpoints(plan: LabPlan, *, compute: bool = False) -> list[Endpoint]:
     """Decide the catalogue: a person comes over the management link, services over the WAN.
 
     The ends of management links are named, not numbered, because their addresses differ from lab to
@@ -92,6 +95,11 @@ def plan_endpoints(plan: LabPlan) -> list[Endpoint]:
                 Endpoint("identity", tier.name, interface, f"http://{host}:{KEYSTONE_PORT}/v3"),
                 Endpoint("network", tier.name, interface, f"http://{host}:{NEUTRON_PORT}"),
             ]
+            if compute and not tier.is_central:
+                rows += [
+                    Endpoint(kind, tier.name, interface, f"http://{host}:{rest}")
+                    for kind, rest in _COMPUTE.items()
+                ]
     return rows
 
 
@@ -107,9 +115,11 @@ def _management_host(tier: Tier) -> str:
 def plan_tier(setting: Setting, tier: Tier) -> TierServices:
     """Decide the files and processes of a tier."""
     home = setting.plan.tier_dir(tier)
-    make = _Maker(setting.plan, tier.name, tier.netns, home)
+    make = Maker(setting.plan, tier.name, tier.netns, home)
     neutron_conf, keystone_conf = home / "neutron.conf", home / "keystone.conf"
-    own_neutron = setting.users[identity.neutron_user(tier.name)]
+    own_services = [setting.users[identity.neutron_user(tier.name)]]
+    if setting.compute and not tier.is_central:
+        own_services.append(setting.users[identity.nova_user(tier.name)])
     keystone = render.KeystoneServer(
         database=render.sqlite_url(setting.keystone_dir / KEYSTONE_DB),
         keys_dir=setting.keystone_dir,
@@ -118,7 +128,7 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
         neutron_conf: render.render_neutron(_neutron(setting, tier)),
         keystone_conf: render.render_keystone(keystone),
         _paste_file(home): setting.paste,
-        _policy_file(home): render.render_policy([own_neutron]),
+        _policy_file(home): render.render_policy(own_services),
     }
     early = [make.memcached()]
     middle = [
@@ -140,7 +150,7 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
 def plan_hypervisor(plan: LabPlan, host: Hypervisor) -> tuple[Program, ...]:
     """Decide the processes of a hypervisor, in the order in which they must start."""
     home = plan.host_dir(host)
-    make = _Maker(plan, host.name, host.netns, home)
+    make = Maker(plan, host.name, host.netns, home)
     database = f"unix:{home}/db.sock"
     return (
         make.program(
@@ -203,7 +213,26 @@ def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
         if tier.is_central
         else render.Ovn(northbound=f"unix:{home}/nb.sock", southbound=f"unix:{home}/sb.sock"),
         isthmus={} if tier.is_central else _site_options(setting, tier),
+        extra=_nova_events(setting, tier) if setting.compute and not tier.is_central else {},
     )
+
+
+def _nova_events(setting: Setting, site: Tier) -> render.Sections:
+    """Have a site's Neutron tell its Nova when a port is plugged."""
+    user = identity.neutron_user(site.name)
+    return {
+        "DEFAULT": {
+            "notify_nova_on_port_status_changes": True,
+            "notify_nova_on_port_data_changes": True,
+            # Neutron collects its messages for this long, in seconds, before it sends them.
+            "send_events_interval": 1,
+        },
+        "nova": {
+            "region_name": site.name,
+            "endpoint_type": "internal",
+            **_login(user, setting.passwords[user]),
+        },
+    }
 
 
 def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:
@@ -250,122 +279,3 @@ def _login(user: str, password: str) -> dict[str, object]:
 def _own_keystone() -> str:
     """Return the Keystone of a tier as its own services reach it: a cut WAN must not matter."""
     return f"http://127.0.0.1:{KEYSTONE_PORT}/v3"
-
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """Makes the programs of one place."""
-
-    plan: LabPlan
-    place: str
-    netns: str
-    home: Path
-
-    def program(self, service: str, command: str, *words: str, socket: str = "") -> Program:
-        name = f"{self.place}.{service}"
-        return Program(
-            name=name,
-            netns=self.netns,
-            log=self.plan.log_dir / f"{name}.log",
-            argv=(command, *words),
-            socket=socket,
-            env=self._env(),
-        )
-
-    def memcached(self) -> Program:
-        words = ["-u", "root", "-l", "127.0.0.1", "-p", str(MEMCACHED_PORT), "-t", "1"]
-        return self.program("memcached", "memcached", *words, "-m", str(_MEMCACHED_MIB))
-
-    def ovsdb(self, name: str, *remotes: str) -> Program:
-        sock = f"{self.home}/{name}.sock"
-        return self.program(
-            name,
-            "ovsdb-server",
-            f"--remote=punix:{sock}",
-            *(f"--remote={remote}" for remote in remotes),
-            f"--unixctl={self.home}/{name}.ctl",
-            str(self.home / f"{name}.db"),
-            socket=sock,
-        )
-
-    def northd(self) -> Program:
-        return self.program(
-            "northd",
-            "ovn-northd",
-            f"--ovnnb-db=unix:{self.home}/nb.sock",
-            f"--ovnsb-db=unix:{self.home}/sb.sock",
-            f"--unixctl={self.home}/northd.ctl",
-        )
-
-    def outside_host(self, tier: Tier) -> list[Program]:
-        """Return the program of the hosts outside a site, if it has an outside."""
-        if tier.outside is None:
-            return []
-        words = ("-m", "isthmus.lab.network.outside_host", f"{tier.name} outside")
-        program = self.program("outside", sys.executable, *words)
-        return [replace(program, netns=tier.outside.netns)]
-
-    def api(self, service: str, conf: Path, port: int, tier: Tier) -> Program:
-        """Return the program of Keystone's or Neutron's API."""
-        name = f"{self.place}.{service}"
-        birth = self._birth(
-            name,
-            env={f"OS_{service.upper()}_CONFIG_FILES": str(conf)},
-            argv=(f"{service}-api",),
-            prepare=(_SQLITE[service],),
-            application=f"{service}.wsgi.api:application",
-            bind="0.0.0.0",  # noqa: S104  (all of the tier's own namespace)
-            port=port,
-        )
-        return self._born(birth, url=f"http://{tier.management_address}:{port}/")
-
-    def xjob(self, *confs: Path) -> Program:
-        words = [word for conf in confs for word in ("--config-file", str(conf))]
-        name = f"{self.place}.xjob"
-        argv = ("isthmus-xjob", *words)
-        return self._born(self._birth(name, argv=argv, main="isthmus.worker.main:run"))
-
-    def maintenance(self, conf: Path) -> Program:
-        """Return the program of Neutron's own worker that repairs OVN rows."""
-        name = f"{self.place}.maintenance"
-        return self._born(
-            self._birth(
-                name,
-                argv=("neutron-ovn-maintenance-worker", "--config-file", str(conf)),
-                prepare=(_SQLITE["neutron"],),
-                main="neutron.cmd.server:main_ovn_maintenance",
-            )
-        )
-
-    def _birth(self, name: str, *, env: Mapping[str, str] | None = None, **fields: object) -> Birth:
-        service = name.rpartition(".")[2]
-        scratch = str(self.home / f"tmp-{service}")
-        # Neutron counts its API processes, to share the work on OVN's events among them.
-        always = {**self._env(), "TMPDIR": scratch, "ASGI_WORKERS": "1"}
-        return Birth(
-            name=name,
-            netns=f"/run/netns/{self.netns}",
-            log=str(self.plan.log_dir / f"{name}.log"),
-            env={**always, **(env or {})},
-            **fields,  # type: ignore[arg-type]
-        )
-
-    def _born(self, birth: Birth, url: str = "") -> Program:
-        return Program(
-            name=birth.name,
-            netns=self.netns,
-            log=Path(birth.log),
-            birth=birth,
-            url=url,
-            empties=birth.env["TMPDIR"],
-        )
-
-    def _env(self) -> dict[str, str]:
-        bin_dir = Path(sys.executable).parent
-        return {
-            MARKER: str(self.plan.folder),
-            "VIRTUAL_ENV": str(bin_dir.parent),
-            # Daemons of one place find each other's sockets here, and nobody else's.
-            "OVS_RUNDIR": str(self.home),
-            "OVN_RUNDIR": str(self.home),
-        }

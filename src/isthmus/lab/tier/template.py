@@ -59,7 +59,7 @@ class Templates:
 
     def neutron(self) -> Path:
         """Return a Neutron database file: schema of Neutron and of ours, stamped, without rows."""
-        key = _key(_versions("neutron", "neutron-lib", "oslo-db"), _migrations())
+        key = digest(versions("neutron", "neutron-lib", "oslo-db"), _migrations())
 
         def build(folder: Path) -> None:
             url = render.sqlite_url(folder / NEUTRON_DB)
@@ -67,7 +67,7 @@ class Templates:
             self._commands(python, timeout_s=BUILD_TIMEOUT_S)
             _prepare_sqlite(folder / NEUTRON_DB)
 
-        return self._made(f"neutron-{key}", build) / NEUTRON_DB
+        return self.made(f"neutron-{key}", build) / NEUTRON_DB
 
     def keystone(self, identity: Identity) -> Path:
         """Return a folder with a seeded Keystone database and its keys."""
@@ -87,7 +87,7 @@ class Templates:
             self._commands(python, env=env, stdin=plan, timeout_s=BUILD_TIMEOUT_S)
             _prepare_sqlite(folder / KEYSTONE_DB)
 
-        return self._made(f"keystone-{_key(base.name, plan)}", build)
+        return self.made(f"keystone-{digest(base.name, plan)}", build)
 
     def _keystone_base(self, admin_password: str) -> Path:
         def build(folder: Path) -> None:
@@ -109,8 +109,8 @@ class Templates:
             )
             _prepare_sqlite(folder / KEYSTONE_DB)
 
-        key = _key(_versions("keystone", "oslo-db"), admin_password)
-        return self._made(f"keystone-base-{key}", build)
+        key = digest(versions("keystone", "oslo-db"), admin_password)
+        return self.made(f"keystone-base-{key}", build)
 
     @staticmethod
     def _keystone_conf(folder: Path) -> Path:
@@ -121,7 +121,8 @@ class Templates:
         )
         return conf
 
-    def _made(self, name: str, build: Callable[[Path], None]) -> Path:
+    def made(self, name: str, build: Callable[[Path], None]) -> Path:
+        """Return a template's folder; `build` fills a new one where there is none."""
         wanted = self._folder / name
         if wanted.exists():
             return wanted
@@ -180,7 +181,8 @@ def _scratch(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _versions(*distributions: str) -> str:
+def versions(*distributions: str) -> str:
+    """Return the versions of installed distributions, as part of a template's name."""
     return ",".join(f"{name}={importlib.metadata.version(name)}" for name in distributions)
 
 
@@ -194,11 +196,12 @@ def _migrations() -> str:
         database / "create.py",
     ]
     sources += sorted((database / "migration").rglob("*.py"))
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     for source in sources:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+        found.update(source.read_bytes())
+    return found.hexdigest()
 
 
-def _key(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """Return a short digest of what a template is made of."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

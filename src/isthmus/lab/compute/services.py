@@ -1,0 +1,230 @@
+"""Which processes a site's Nova has, and what their files say. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from isthmus.lab.compute import render
+from isthmus.lab.compute.render import ComputeHost, ComputeSite
+from isthmus.lab.plan import (
+    COMPUTE_PORT,
+    IMAGE_PORT,
+    MEMCACHED_PORT,
+    METADATA_PORT,
+    PLACEMENT_PORT,
+    RABBITMQ_PORT,
+    LabPlan,
+    prefix,
+)
+from isthmus.lab.process.program import Program
+from isthmus.lab.tier import identity
+from isthmus.lab.tier.maker import Maker
+from isthmus.model.topology import Hypervisor, Tier
+
+#: What Nova's zygote imports; Neutron's cannot, since both declare options of the same name.
+PRELOAD = (
+    "nova.cmd.conductor",
+    "nova.cmd.scheduler",
+    "nova.cmd.compute",
+    "nova.conductor.manager",
+    "nova.scheduler.manager",
+    "nova.compute.manager",
+    "nova.api.openstack.wsgi_app",
+    "nova.api.openstack.compute.routes",
+    "nova.api.metadata.handler",
+    "nova.policies",
+    "oslo_messaging._drivers.impl_rabbit",
+    "pymysql",
+    "placement.deploy",
+    "keystonemiddleware.auth_token",
+    "cheroot.wsgi",
+    "isthmus.nova.driver",
+)
+#: Nova 34 runs on threads or on eventlet; the zygote must decide before it imports.
+ZYGOTE_ENV: Mapping[str, str] = {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
+#: Debian's; the one on the path becomes another user first.
+_RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+DATA = "mariadb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeFiles:
+    """Files of Nova's and Glance's own that the services read."""
+
+    nova_paste: Path
+    glance_paste: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """The users of a lab's Keystone, by name."""
+
+    passwords: Mapping[str, str]
+    ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeServices:
+    """The files and processes of a site's Nova, in the order in which they may start."""
+
+    site: ComputeSite
+    files: Mapping[Path, str]
+    folders: tuple[Path, ...]
+    early: tuple[Program, ...]  #: database and queue
+    middle: tuple[Program, ...]  #: APIs
+    late: tuple[Program, ...]  #: conductors, scheduler, and a nova-compute a hypervisor
+    discovery: Program  #: ends when every hypervisor is in its cell
+    discovered: Path  #: which it writes then
+
+
+def plan_compute(
+    plan: LabPlan, site: Tier, people: People, files: ComputeFiles, cells: int = 1
+) -> ComputeServices:
+    """Decide the files and processes of a site's Nova.
+
+    Args:
+        plan: of the lab.
+        site: one of its sites.
+        people: the users of the lab's Keystone.
+        files: of Nova's and Glance's own.
+        cells: how many; hypervisors are dealt out to them in turn.
+    """
+    home = plan.tier_dir(site) / "compute"
+    user = identity.nova_user(site.name)
+    wanted = ComputeSite(
+        site=str(site.name),
+        address=site.address,
+        management_address=site.management_address,
+        home=home,
+        socket=home / "mariadb.sock",
+        user=user,
+        password=people.passwords[user],
+        user_id=people.ids[user],
+        neutron_id=people.ids[identity.neutron_user(site.name)],
+        memcached=f"127.0.0.1:{MEMCACHED_PORT}",
+    )
+    make = Maker(plan, str(site.name), site.netns, home)
+    dealt = {host: 1 + turn % cells for turn, host in enumerate(site.hypervisors)}
+    texts = {
+        home / "nova.conf": render.render_api(wanted),
+        home / "policy.yaml": render.render_policy(wanted),
+        home / "api-paste.ini": files.nova_paste.read_text(),
+        home / "placement.conf": render.render_placement(wanted),
+        home / "glance-api.conf": render.render_glance(wanted, files.glance_paste),
+        home / "rabbitmq.conf": render.render_rabbitmq(wanted),
+        home / "definitions.json": render.render_definitions(wanted, cells),
+        home / "enabled_plugins": "[].\n",
+    }
+    numbers = range(1, cells + 1)
+    for number in numbers:
+        texts[_cell_conf(home, number)] = render.render_cell(wanted, number)
+    for host, number in dealt.items():
+        own = _compute_host(plan, host)
+        texts[own.home / "nova" / "nova.conf"] = render.render_compute(wanted, own, number)
+    return ComputeServices(
+        site=wanted,
+        files=texts,
+        folders=(home / "images", home / "staging", home / "lock", home / "mnesia"),
+        early=(_mariadb(make, wanted), _rabbitmq(make, site)),
+        middle=_apis(make, site),
+        late=(
+            _worker(make, "superconductor", "nova-conductor", home / "nova.conf"),
+            _worker(make, "scheduler", "nova-scheduler", home / "nova.conf"),
+            *(
+                _worker(make, f"conductor{number}", "nova-conductor", _cell_conf(home, number))
+                for number in numbers
+            ),
+            *(_compute(plan, host) for host in dealt),
+        ),
+        discovery=_discovery(make, site, home / "discovered"),
+        discovered=home / "discovered",
+    )
+
+
+def _cell_conf(home: Path, number: int) -> Path:
+    return home / f"{render.cell_name(number)}.conf"
+
+
+def _compute_host(plan: LabPlan, host: Hypervisor) -> ComputeHost:
+    return ComputeHost(
+        name=host.name,
+        address=host.address,
+        netns=host.netns,
+        home=plan.host_dir(host),
+        lab=plan.folder,
+        guest_prefix=f"{prefix(plan.name)}i-",
+    )
+
+
+def _mariadb(make: Maker, site: ComputeSite) -> Program:
+    words = render.mariadb_words(make.home, DATA, site.socket)
+    return make.program("mariadb", words[0], *words[1:], socket=str(site.socket))
+
+
+def _rabbitmq(make: Maker, site: Tier) -> Program:
+    program = make.program("rabbitmq", _RABBITMQ)
+    return replace(
+        program,
+        url=f"tcp://{site.management_address}:{RABBITMQ_PORT}",
+        env={**program.env, **render.rabbitmq_variables(make.home)},
+    )
+
+
+def _apis(make: Maker, site: Tier) -> tuple[Program, ...]:
+    home = str(make.home)
+    nova = {"OS_NOVA_CONFIG_DIR": home}
+    return (
+        _api(make, site, "placement", "placement.wsgi.api", {"OS_PLACEMENT_CONFIG_DIR": home}),
+        _api(make, site, "nova", "nova.wsgi.osapi_compute", nova),
+        _api(make, site, "metadata", "nova.wsgi.metadata", nova),
+        _api(make, site, "glance", "glance.wsgi.api", {"OS_GLANCE_CONFIG_DIR": home}),
+    )
+
+
+_PORTS = {
+    "placement": PLACEMENT_PORT,
+    "nova": COMPUTE_PORT,
+    "metadata": METADATA_PORT,
+    "glance": IMAGE_PORT,
+}
+
+
+def _api(make: Maker, site: Tier, service: str, module: str, env: Mapping[str, str]) -> Program:
+    birth = make.birth(
+        f"{make.place}.{service}",
+        env={**ZYGOTE_ENV, **env},
+        argv=(f"{service}-api",),
+        application=f"{module}:application",
+        bind="0.0.0.0",  # noqa: S104  (all of the site's own namespace)
+        port=_PORTS[service],
+    )
+    return make.born(birth, url=f"http://{site.management_address}:{_PORTS[service]}/")
+
+
+def _worker(make: Maker, service: str, command: str, conf: Path) -> Program:
+    module = command.removeprefix("nova-")
+    main = "isthmus.nova.compute:run" if module == "compute" else f"nova.cmd.{module}:main"
+    birth = make.birth(
+        f"{make.place}.{service}",
+        env=ZYGOTE_ENV,
+        argv=(command, "--config-file", str(conf)),
+        main=main,
+    )
+    return make.born(birth)
+
+
+def _compute(plan: LabPlan, host: Hypervisor) -> Program:
+    home = plan.host_dir(host)
+    make = Maker(plan, host.name, host.netns, home)
+    return _worker(make, "compute", "nova-compute", home / "nova" / "nova.conf")
+
+
+def _discovery(make: Maker, site: Tier, done: Path) -> Program:
+    hosts = ",".join(host.name for host in site.hypervisors)
+    birth = make.birth(
+        f"{make.place}.discovery",
+        env=ZYGOTE_ENV,
+        argv=("isthmus-discovery", "--config-file", str(make.home / "nova.conf"), str(done), hosts),
+        main="isthmus.nova.discovery:run",
+    )
+    return make.born(birth)
