@@ -83,6 +83,16 @@ PROCESSES = (
         hangs="ovn-controller goes on without it; isthmus why asks the hypervisor",
     ),
     Process(
+        "central.memcached",
+        gap="Keystone and Neutron go on without their cache; each call costs more",
+        printed=False,
+    ),
+    Process(
+        "site1.memcached",
+        gap="Keystone and Neutron go on without their cache; each call costs more",
+        printed=False,
+    ),
+    Process(
         "site1.maintenance",
         "neutron.maintenance.silent",
         "site1",
@@ -228,6 +238,24 @@ _OTHERS = (
         place="central",
         status="site1 is not reachable",
         heals=("isthmus lab link restore site1",),
+    ),
+    Fault(
+        name="site cannot reach central",
+        inject=("sh site1 ip rule add to {central} ipproto tcp dport 9696 blackhole",),
+        code="site.cannot_report",
+        status="central does not answer the site",
+        by_hand=("sh site1 ip rule del to {central} ipproto tcp dport 9696",),
+    ),
+    Fault(
+        name="clock of central set back while Xjob is dead",
+        inject=(
+            "kill central.xjob",
+            "sql central UPDATE isthmus_sites SET last_seen_at = datetime('now', '+2 hours')",
+        ),
+        code="site.not_served",
+        place="central",
+        status="looks after site1 cannot be told",
+        by_hand=("isthmus lab start central.xjob",),
     ),
     Fault(
         name="site disabled",

@@ -60,6 +60,7 @@ class World:
             "b": b["port_id"],
             "rule": next(iter(rules)).id,
             "stranger": STRANGER,
+            "central": str(next(one for one in lab.plan.tiers if one.name == "central").address),
             "responder": name_port(ResponderKey(network.id, RaMode.SLAAC)),
             "port_group": f"pg_{group.replace('-', '_')}",
         }
@@ -222,7 +223,7 @@ def _name(world: World, fault: Fault, patience_s: float) -> tuple[str, Taken]:
     seen: dict[str, Any] = {}
     first = True
     while True:
-        if first or fault.inject[0].split()[0] in ("nb", "sb", "sql"):
+        if first or any(step.split()[0] in ("nb", "sb", "sql") for step in fault.inject):
             for step in fault.inject:
                 with contextlib.nullcontext() if first else contextlib.suppress(AssertionError):
                     world.run(step)
