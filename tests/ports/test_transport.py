@@ -22,7 +22,7 @@ from isthmus.clients.http.breaker import LAST_PROBE_S, Breaker
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.cloud import PersonalCloud
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.clients.http.transport import MIB, Timeouts, bound, open_session, patient
+from isthmus.clients.http.transport import MIB, Timeouts, bound, hasty, open_session, patient
 
 Answer = Callable[[socket.socket, threading.Event], None]
 SHORT = Timeouts(connect_s=0.2, read_s=0.4, most_bytes=MIB)
@@ -185,6 +185,24 @@ def test_a_report_waits_for_no_login(hostile: Callable[[Answer], Hostile]) -> No
     bound(made, SHORT)
     with patient("/v2.0/site-reports", 600), pytest.raises(exceptions.ConnectTimeout):
         made.post(f"{server.url}/v3/auth/tokens", json={})
+
+
+def test_who_is_in_haste_waits_for_no_login_either(hostile: Callable[[Answer], Hostile]) -> None:
+    """One who asks how a cloud is, and not for much, hears soon of a Keystone that hangs."""
+
+    def silent(_: socket.socket, over: threading.Event) -> None:
+        over.wait()
+
+    server = hostile(silent)
+    made = session.Session(auth=noauth.NoAuth(endpoint=server.url))
+    bound(made, Timeouts(read_s=3600))
+    with hasty(SHORT.read_s), hasty(3600), hasty(SHORT.read_s):
+        for _ in range(2):
+            with pytest.raises(exceptions.ConnectTimeout):
+                made.post(f"{server.url}/v3/auth/tokens", json={})
+    bound(made, SHORT)
+    with hasty(3600), pytest.raises(exceptions.ConnectTimeout):  # it is the most, not the least
+        made.get(f"{server.url}/v2.0/sites")
 
 
 OK = "HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n" + '{"site_apply": {"results": []}}'[:30]

@@ -19,6 +19,10 @@ SHOWS_NOTHING = (
     "{0} shows you nothing of what it holds: that takes the role admin or isthmus_reader"
 )
 
+#: How long central and its Keystone may take for each of their first answers, in seconds: where one
+#: hangs, that is to be said within a minute, and a login is two calls.
+FIRST_ANSWER_S = 20.0
+
 #: Pause between two looks, in seconds.
 _LOOK_EVERY_S = 1.0
 

@@ -114,6 +114,21 @@ def patient(path: str, read_s: float) -> Iterator[None]:
         _under_way.patience = before
 
 
+@contextlib.contextmanager
+def hasty(read_s: float) -> Iterator[None]:
+    """Have this thread's calls wait no longer than so for their answers, those to Keystone as well.
+
+    Args:
+        read_s: how long to wait, in seconds.
+    """
+    before = getattr(_under_way, "most_s", None)
+    _under_way.most_s = read_s
+    try:
+        yield
+    finally:
+        _under_way.most_s = before
+
+
 def _find_patience(request: requests.PreparedRequest) -> float:
     path, read_s = getattr(_under_way, "patience", None) or ("", 0.0)
     return read_s if path and request.path_url.partition("?")[0].endswith(path) else 0.0
@@ -190,6 +205,9 @@ class BoundedAdapter(HTTPAdapter):
                 has passed.
         """
         read_s = max(self._timeouts.read_s, _find_patience(request))
+        most_s = getattr(_under_way, "most_s", None)
+        if most_s is not None:
+            read_s = min(read_s, most_s)
         timeouts = replace(self._timeouts, read_s=read_s)
         options["timeout"] = (timeouts.connect_s, timeouts.read_s)
         # Compressed, an answer could be a thousand times what is read of it.
