@@ -84,11 +84,17 @@ PROCESSES = (
     ),
     Process(
         "central.memcached",
+        "memcached.silent",
+        "central",
+        "memcached",
         gap="Keystone and Neutron go on without their cache; each call costs more",
         printed=False,
     ),
     Process(
         "site1.memcached",
+        "memcached.silent",
+        "site1",
+        "memcached",
         gap="Keystone and Neutron go on without their cache; each call costs more",
         printed=False,
     ),
