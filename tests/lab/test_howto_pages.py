@@ -12,7 +12,6 @@ from tests.lab.page import CLEAN_UP, Shell, parse_page, run_step
 from tests.lab.person import Person
 from tests.lab.preloaded import preloaded
 
-from isthmus import errors
 from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
 
@@ -99,10 +98,7 @@ def list_ids(lab: OpenLab) -> set[str]:
     for tier in lab.plan.tiers:
         api = lab.tools.open_api(lab.plan.clouds_file, str(tier.name))
         for path, key in RESOURCES.items():
-            try:
-                rows = api.call("GET", f"/v2.0/{path}")[key]
-            except errors.NotFound:  # central has no trunks
-                continue
+            rows = api.call("GET", f"/v2.0/{path}")[key]
             found |= {row["id"] for row in rows if (key, row.get("name")) != DEFAULT}
     return found
 

@@ -1,9 +1,9 @@
-"""A trunk at one site: what is behind a VLAN of a server's port is reached from the other site."""
+"""Trunks, made at a site and at central: what is behind a VLAN is reached from the other site."""
 
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +73,73 @@ def test_a_subport_is_reached_from_both_sites(
     for name in ("parent", *clients):
         person.run("lab", "server", "delete", name)
     person.agree()
+
+
+def test_a_trunk_of_centrals_moves_with_its_server(
+    lab: OpenLab, make_network: Callable[..., str]
+) -> None:
+    person = Person(lab.plan)
+    outer = make_network()
+    inner = make_network("10.79.0.0/24", "fd00:79::/64")
+    near, far = (person.server(f"at-{site}", site, inner) for site in ("site1", "site2"))
+    names = [one["name"] for one in (near, far)]
+    central = person.network("central")
+    parent = central.create_port(network_id=outer, name="moving")
+    child, late = (central.create_port(network_id=inner, name=name) for name in ("one", "two"))
+    sub_port = {"port_id": child.id, "segmentation_type": "vlan", "segmentation_id": TAG}
+    trunk = central.create_trunk(port_id=parent.id, sub_ports=[sub_port])
+    more = {"port_id": late.id, "segmentation_type": "vlan", "segmentation_id": TAG + 1}
+    for site, gone in (("site1", "site2"), ("site2", "site1")):
+        row = boot(person, site, parent.id)
+        assert person.network(site).get_trunk(trunk.id).port_id == parent.id
+        reached(person, row, TAG, central.get_port(child.id), names)
+        # A subport comes and goes while the server runs.
+        central.add_trunk_subports(trunk, [more])
+        reached(person, row, TAG + 1, central.get_port(late.id), names)
+        central.delete_trunk_subports(trunk, [more])
+        with behind(row, TAG + 1, late.mac_address, address_of(late)):
+            until(
+                lambda: not person.ping(names[0], address_of(late), count=1),
+                what="what is no subport any more does not answer",
+                timeout_s=120,
+            )
+        person.agree()
+        person.run("lab", "server", "delete", "moving")
+        assert person.network(gone).find_trunk(trunk.id) is None
+    central.delete_trunk(trunk.id)
+    for port in (child.id, late.id, parent.id):
+        central.delete_port(port)
+    for name in names:
+        person.run("lab", "server", "delete", name)
+    person.agree()
+
+
+def boot(person: Person, site: str, port_id: str) -> dict[str, Any]:
+    """Make a server of a port, again until the site where the port was has let go of it."""
+    words = ("lab", "server", "create", "moving", "--site", site, "--port", port_id)
+
+    def made() -> bool:
+        done = person.run(*words, check=False)
+        assert done.returncode == 0 or "try again" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    until(made, what=f"the port is at {site}", timeout_s=120)
+    return {"netns": person.plan.server_netns("moving")}
+
+
+def address_of(port: Any) -> str:
+    """Give the IPv4 address of a port."""
+    return str(next(one["ip_address"] for one in port.fixed_ips if "." in one["ip_address"]))
+
+
+def reached(
+    person: Person, server: dict[str, Any], tag: int, port: Any, names: Sequence[str]
+) -> None:
+    """See that what is behind a VLAN of a server is reached from both sites."""
+    with behind(server, tag, port.mac_address, address_of(port)):
+        for name in names:
+            until(
+                lambda name=name: person.ping(name, address_of(port)),  # type: ignore[misc]
+                what=f"port {port.name} answers {name}",
+                timeout_s=300,
+            )

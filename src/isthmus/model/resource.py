@@ -23,6 +23,7 @@ class ResourceType(enum.StrEnum):
     SUBNET = "subnet"
     ROUTER = "router"
     PORT = "port"
+    TRUNK = "trunk"
     SHADOW = "shadow"
 
     @property
@@ -172,6 +173,15 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "binding:vnic_type",
                 "extra_dhcp_opts",
             ),
+        ),
+        Resource(
+            kind=ResourceType.TRUNK,
+            collection="trunks",
+            table="trunks",
+            plugin="trunk",
+            on_demand=False,  # it comes with its parent port
+            compared=("project_id", "name", "port_id", "admin_state_up", "sub_ports", "tags"),
+            shown=("status",),
         ),
     )
 }

@@ -57,13 +57,14 @@ _PLUGINS = {
         core="isthmus_central",
         mechanisms="isthmus_central",
         services="isthmus_central,isthmus_central_router,isthmus_central_port_forwarding,"
-        "isthmus_central_qos,segments",
+        "isthmus_central_qos,isthmus_central_trunk,segments",
         ipam="isthmus_central",
     ),
     Flavour.LOCAL: _Plugins(
         core="isthmus_local",
         mechanisms="ovn,isthmus_local",
-        services="isthmus_local,isthmus_local_router,isthmus_local_qos,trunk,segments",
+        services="isthmus_local,isthmus_local_router,isthmus_local_qos,isthmus_local_trunk,"
+        "segments",
         ipam="isthmus_local",
         extensions="port_security,qos,isthmus_keys",
     ),

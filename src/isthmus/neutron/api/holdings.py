@@ -78,7 +78,14 @@ def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str
         return sorted(rule["id"] for rule in state["security_group_rules"])
     if name == "rules":
         return sorted(_show_limit(rule) for rule in state["rules"])
+    if name == "sub_ports":
+        return sorted(_show_subport(one) for one in state["sub_ports"])
     return state.get(name)
+
+
+def _show_subport(subport: Mapping[str, Any]) -> str:
+    words = ("segmentation_type", "segmentation_id", "port_id")
+    return " ".join(str(subport[word]) for word in words)
 
 
 def _show_limit(rule: Mapping[str, Any]) -> str:

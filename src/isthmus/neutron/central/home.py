@@ -16,6 +16,7 @@ from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.api.caller import name_caller
 from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.central.outgoing import along
+from isthmus.neutron.central.trunk import place
 from isthmus.neutron.db.session import now
 from isthmus.store.delivery import event, journal
 from isthmus.store.ports import home as home_store
@@ -40,7 +41,8 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
 
     Raises:
         NotFound: the port was deleted meanwhile.
-        Conflict: it is in use at its home, or that site cannot be reached.
+        Conflict: it is in use at its home, or that site cannot be reached, or it is a subport of a
+            trunk at another site.
         Busy: central was restored and has not recovered.
     """
     locked = LockedObjects(connection, _PORT, [port_id], alone=True)
@@ -50,11 +52,13 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
     step = decide(site.name, _observe(connection, port_id, home))
     if step is not Step.STAYS:  # otherwise central may have forgotten a site that has it
         epoch.require_recovered(connection)
+        place.check_may_come(connection, site.name, port_id)
     if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
         raise _refusal(port_id, home, step)
     if home is not None and step is Step.ASK:
         home_store.set_leaving(connection, port_id, leaving=True)
         _tell(connection, What.HOME_ASKED, port_id, home.site, f"for site {site.name}")
+        place.leave(connection, port_id)
     if home is not None and step in (Step.ASK, Step.WAIT):
         # A repeated request is recorded again, so that an outdated refusal does not persist.
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
@@ -62,6 +66,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
     if home is not None and step is Step.COMES:  # its home is disabled; told once it is enabled
         home_store.change(connection, port_id, site.name)
         _tell(connection, What.HOME_MOVED, port_id, home.site, f"to site {site.name}")
+        place.leave(connection, port_id)
         exit_notice.tell_of_ports(connection, [port_id])
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     elif step is Step.COMES:
@@ -105,6 +110,7 @@ def lock(
 def welcome(connection: sa.Connection, move: named_port.Move) -> None:
     """Ensure what a port needs at the site where it was found; that may have changed."""
     exit_notice.tell_of_ports(connection, [move.port_id])
+    place.leave(connection, move.port_id)
     journal.record(connection, along.bring(connection, {_PORT: [move.port_id]}, [move.new]))
 
 
@@ -155,6 +161,7 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
     else:
         home_store.set_leaving(connection, port_id, leaving=True)
         _tell(connection, What.HOME_ASKED, port_id, home.site)
+    place.leave(connection, port_id)
     journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     return home.site
 

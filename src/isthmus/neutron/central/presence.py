@@ -245,6 +245,33 @@ def tell(
     )
 
 
+def extend_within(connection: sa.Connection, name: SiteName, network_ids: Collection[str]) -> None:
+    """Extend networks to a site, where ports come by a change of central's, and have it told.
+
+    Args:
+        connection: of the transaction that changes them.
+        name: of the site.
+        network_ids: the networks.
+
+    Raises:
+        Conflict: one of them cannot be at the site.
+        Unsupported: one is of a type that cannot be stretched.
+    """
+    component = joined.lock(connection, network_ids)
+    site = joined.list_sites(connection)[name]
+    missing = [
+        one for one in network_ids if component.locked_networks.sites(one).get(name) is not False
+    ]
+    for network_id in sorted(missing):
+        network = joined.describe_network(connection, network_id)
+        _check_new_at(connection, site, network)
+        groups = frozenset({default_security_group_id(network["project_id"])})
+        plan = Presence(network_id=network_id, group_ids=groups, told=True)
+        _extend(connection, component.locked_networks, name, plan)
+    if missing and component.routers:
+        spread(connection, missing)
+
+
 def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
     """Extend a network to a site that has not asked for it, and have the site told.
 

@@ -50,7 +50,12 @@ Key = tuple[ResourceType, str]
 #: Types whose objects are created in several transactions, and marked once all have committed.
 #: Networks are too; they are marked when all of their bundle is here (`fetch.on_demand`).
 _IN_PARTS = frozenset(
-    {ResourceType.SECURITY_GROUP, ResourceType.ADDRESS_GROUP, ResourceType.QOS_POLICY}
+    {
+        ResourceType.SECURITY_GROUP,
+        ResourceType.ADDRESS_GROUP,
+        ResourceType.QOS_POLICY,
+        ResourceType.TRUNK,
+    }
 )
 
 #: What happens where another request creates or removes the same at the same moment.

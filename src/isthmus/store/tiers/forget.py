@@ -31,6 +31,7 @@ _CHUNK = 500
 _IN_THE_WAY = frozenset(
     {
         ResourceType.PORT,
+        ResourceType.TRUNK,  # its ports
         ResourceType.ROUTER,  # its interfaces are on subnets
         ResourceType.SUBNET,
         ResourceType.NETWORK,
@@ -42,6 +43,7 @@ _IN_THE_WAY = frozenset(
 #: of them locks them.
 _FIRST = (
     ResourceType.PORT,
+    ResourceType.TRUNK,
     ResourceType.ROUTER,
     ResourceType.NETWORK,
     ResourceType.SECURITY_GROUP,

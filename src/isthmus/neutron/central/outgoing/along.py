@@ -1,9 +1,10 @@
 """What objects take along to a site: what they need there besides themselves.
 
-One table says it, step by step: a network its subnets and its QoS policy, a port its policy and its
-security groups, a group the groups and address groups that its rules refer to, or a rule would
-refer to nothing. By whichever way an object comes to a site (asked for, extended ahead, found there
-after a restore, back with a site that was removed), `bring` maps it, and what it needs.
+One table says it, step by step: a network its subnets and its QoS policy, a port its policy, its
+security groups and the trunk that it is the parent of, a group the groups and address groups that
+its rules refer to, or a rule would refer to nothing. By whichever way an object comes to a site
+(asked for, extended ahead, found there after a restore, back with a site that was removed), `bring`
+maps it, and what it needs.
 
 What is needed is read as currently committed (locking reads), level by level, each behind the lock
 of the objects that need it (`isthmus.store.tiers.locked`): a rule that is added meanwhile is either
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import securitygroup
 from neutron.db.qos import models as qos
+from neutron.services.trunk import models as trunks
 
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
@@ -46,11 +48,13 @@ def _of_networks(connection: sa.Connection, ids: Collection[str]) -> Ids:
 
 def _of_ports(connection: sa.Connection, ids: Collection[str]) -> Ids:
     member, bound = securitygroup.SecurityGroupPortBinding, qos.QosPortPolicyBinding
+    trunk = trunks.Trunk
     return {
         ResourceType.SECURITY_GROUP: _select(
             connection, member.security_group_id, member.port_id, ids
         ),
         ResourceType.QOS_POLICY: _select(connection, bound.policy_id, bound.port_id, ids),
+        ResourceType.TRUNK: _select(connection, trunk.id, trunk.port_id, ids),
     }
 
 

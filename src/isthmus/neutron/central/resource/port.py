@@ -26,8 +26,9 @@ from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, Part, Written
-from isthmus.neutron.central.presence import Brought, bring
+from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.central.resource.row import CentralResource, States
+from isthmus.neutron.central.trunk import gather
 from isthmus.neutron.db.session import now
 from isthmus.store.ports import home, location
 from isthmus.store.tiers.locked import LockedObjects
@@ -171,8 +172,8 @@ def _bring(
     context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
 ) -> Brought:
     refused = [(one["id"], _refusal(one)) for one in seen if _is_homeless(one)]
-    ports = [(one["network_id"], one) for one in seen if not _is_homeless(one)]
-    brought = bring(context, site, ports, project_id, ports=True)
+    ports = [one for one in seen if not _is_homeless(one)]
+    brought = gather.bring_with_trunks(context, site, ports, project_id)
     return Brought(brought.ids, [*refused, *brought.refused])
 
 
@@ -231,7 +232,9 @@ _ATTRIBUTES: Mapping[str, Attribute] = {
     "qos_network_policy_id": fate.DERIVED,
     "qos_policy_id": fate.CARRIED,
     "resource_request": fate.DERIVED,
-    "trunk_details": fate.own("central loads no trunk plugin; a site's trunks are its own"),
+    "trunk_details": fate.own(
+        "follows from trunks; those that a site has made are shown there alone"
+    ),
     "trusted": _SITE_HARDWARE,
 }
 #: Attributes of a port that its home alone sets.

@@ -1,7 +1,8 @@
 """The registry: every resource that central sends to sites, and what of Neutron is not sent.
 
-Its order is the lock order of a transaction: routers before the networks that they join, networks
-before their subnets, groups before the ports that are members.
+Its order is the lock order of a transaction: trunks, which lock the networks of their ports,
+routers before the networks that they join, networks before their subnets, groups before the ports
+that are members.
 """
 
 from collections.abc import Mapping
@@ -16,10 +17,11 @@ from isthmus.neutron.central.resource.router import ROUTER
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.central.resource.security_group import SECURITY_GROUP
 from isthmus.neutron.central.resource.subnet import SUBNET
+from isthmus.neutron.central.resource.trunk import TRUNK
 
 ROWS: Mapping[ResourceType, CentralResource] = {
     row.kind: row
-    for row in (ROUTER, NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, QOS_POLICY, PORT)
+    for row in (TRUNK, ROUTER, NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, QOS_POLICY, PORT)
 }
 #: Every attribute of the resources that travel, by collection.
 ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
@@ -76,8 +78,6 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "subnetpoolprefixes": "what is cut from a pool is carried as the subnet it is",
     "subnetpoolrbacs": "what is cut from a pool is carried as the subnet it is",
     "subnetpools": "what is cut from a pool is carried as the subnet it is",
-    "subports": "central loads no trunk plugin; a site's trunks are its own",
-    "trunks": "central loads no trunk plugin; a site's trunks are its own",
     "vlan_allocations": "a tier's own pool of segments",
     "vni_allocations": _EVPN,
     "vni_vlan_mapping": _EVPN,

@@ -32,6 +32,8 @@ _PARTS: Mapping[type, tuple[ResourceType, str]] = {
 }
 #: The same models by table, to find the object of a statement.
 _MODELS: Mapping[str, type] = {str(sa.inspect(model).local_table.name): model for model in _PARTS}
+#: Columns of an object's own row that the site's Neutron writes by itself.
+_SITES_OWN: Mapping[type, frozenset[str]] = {ROWS[ResourceType.TRUNK].model: frozenset({"status"})}
 #: Models by table, to find the object of a description or tag.
 _TABLES: Mapping[str, Any] = {
     str(sa.inspect(model).local_table.name): model
@@ -65,7 +67,8 @@ def _find_touched(session: orm.Session) -> Iterator[tuple[ResourceType, str]]:
                 if kind is _MERGED or (column == "id" and entity in session.new):
                     continue
                 owner = getattr(entity, column)
-                if owner and (whole or _changed(entity)):
+                own = _SITES_OWN.get(type(entity), frozenset())
+                if owner and (whole or _changed(entity) - own):
                     yield kind, owner
             elif isinstance(entity, tag_model.Tag):
                 yield from _find_described(session, entity.standard_attr_id, tagged=True)

@@ -11,8 +11,9 @@ from isthmus.neutron.local.resource.router import ROUTER
 from isthmus.neutron.local.resource.row import LocalResource
 from isthmus.neutron.local.resource.security_group import SECURITY_GROUP
 from isthmus.neutron.local.resource.subnet import SUBNET
+from isthmus.neutron.local.resource.trunk import TRUNK
 
 ROWS: Mapping[ResourceType, LocalResource] = {
     row.kind: row
-    for row in (ADDRESS_GROUP, SECURITY_GROUP, QOS_POLICY, NETWORK, SUBNET, ROUTER, PORT)
+    for row in (ADDRESS_GROUP, SECURITY_GROUP, QOS_POLICY, NETWORK, SUBNET, ROUTER, PORT, TRUNK)
 }

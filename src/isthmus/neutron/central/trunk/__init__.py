@@ -1,0 +1,1 @@
+"""Trunks at central: Neutron's own service plugin, and where trunks are."""

@@ -1,0 +1,155 @@
+"""Brings a trunk's ports together: subports come to the site where the parent port is at home.
+
+A parent that a site asks for brings its subports, each as if the site had asked for it. A trunk
+that is made at central on a port which has a home, and a subport that is added to it, bring those
+that have no home yet, in the very transaction; the site is told by intents. A subport that is at
+home at another site is refused then, by name.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import context as n_context
+from neutron_lib.plugins import directory
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.central import presence
+from isthmus.neutron.central.outgoing import along
+from isthmus.neutron.central.presence import Brought
+from isthmus.neutron.central.trunk import place
+from isthmus.neutron.db.session import now, reading
+from isthmus.store.ports import home as home_store
+from isthmus.store.tiers import epoch, exit_notice, mapping
+from isthmus.store.tiers.locked import LockedObjects
+
+_PORT, _TRUNK = ResourceType.PORT, ResourceType.TRUNK
+_PORTS = models_v2.Port.__table__
+
+
+def bring_with_trunks(
+    context: Any, site: Site, ports: Sequence[Mapping[str, Any]], project_id: str | None
+) -> Brought:
+    """Bring ports that a site asked for, and with a trunk's parent its subports.
+
+    Args:
+        context: an administrator's.
+        site: the site.
+        ports: the ports, as the requesting user sees them.
+        project_id: that user's project; None where the site asks for itself.
+    """
+    with reading(context) as connection:
+        trunks = place.peek_of_parents(connection, [one["id"] for one in ports])
+    of = {trunk.parent_id: trunk for trunk in trunks}
+    plain = [one for one in ports if one["id"] not in of]
+    brought = [_bring(context, site, plain, project_id)] if plain else []
+    brought += [
+        _bring_parent(context, site, one, of[one["id"]], project_id)
+        for one in ports
+        if one["id"] in of
+    ]
+    ids: dict[ResourceType, set[str]] = {}
+    for each in brought:
+        for kind, some in each.ids.items():
+            ids.setdefault(kind, set()).update(some)
+    return Brought(ids, [refusal for each in brought for refusal in each.refused])
+
+
+def _bring_parent(
+    context: Any,
+    site: Site,
+    parent: Mapping[str, Any],
+    trunk: place.PlacedTrunk,
+    project_id: str | None,
+) -> Brought:
+    """Bring a parent after its subports: it is at no site without them.
+
+    One that another site has to release first is asked for before them, or they would move alone.
+    """
+    with reading(context) as connection:
+        home = mapping.find_home(connection, parent["id"])
+    if home not in (None, site.name):
+        asked = _bring(context, site, [parent], project_id)
+        if asked.refused:
+            return asked
+    admin = n_context.get_admin_context()
+    subports = directory.get_plugin().get_ports(admin, {"id": list(trunk.subport_ids)})
+    inner = _bring(context, site, subports if trunk.subport_ids else [], project_id)
+    for port_id, error in inner.refused:
+        why = f"subport {port_id} of trunk {trunk.id} cannot come along: {error.message}"
+        return Brought({}, [(parent["id"], type(error)(why))])
+    outer = _bring(context, site, [parent], project_id)
+    kinds = {*inner.ids, *outer.ids}
+    return Brought(
+        {kind: {*inner.ids.get(kind, ()), *outer.ids.get(kind, ())} for kind in kinds},
+        outer.refused,
+    )
+
+
+def _bring(
+    context: Any, site: Site, ports: Sequence[Mapping[str, Any]], project_id: str | None
+) -> Brought:
+    named = [(one["network_id"], one) for one in ports]
+    return presence.bring(context, site, named, project_id, ports=True)
+
+
+def gather(connection: sa.Connection, trunk_ids: Collection[str]) -> set[IntentKey]:
+    """Map trunks to the homes of their parents, and give subports that have none that home.
+
+    Args:
+        connection: of the transaction that makes the trunks, or adds subports to them.
+        trunk_ids: the trunks.
+
+    Returns:
+        Whom to tell.
+
+    Raises:
+        Conflict: a subport is at home at another site, or its network cannot be at that site.
+        Unsupported: its network is of a type that cannot be stretched.
+        Busy: central was restored and has not recovered.
+    """
+    trunks = place.list_trunks(connection, trunk_ids)
+    homes = LockedObjects(connection, _PORT, [trunk.parent_id for trunk in trunks])
+    keys: set[IntentKey] = set()
+    for trunk in trunks:
+        for site, leaving in homes.sites(trunk.parent_id).items():
+            if not leaving:
+                keys |= _gather_at(connection, trunk, site)
+                keys |= along.bring(connection, {_TRUNK: [trunk.id]}, [site])
+    return keys
+
+
+def _gather_at(
+    connection: sa.Connection, trunk: place.PlacedTrunk, site: SiteName
+) -> set[IntentKey]:
+    """Give the subports of a trunk that have no home the home of the parent."""
+    homes = mapping.list_sites(connection, _PORT, trunk.subport_ids)
+    away = {one for one in trunk.subport_ids if homes.get(one, {}).get(site) is not False}
+    if not away:
+        return set()
+    query = sa.select(_PORTS.c.network_id).where(_PORTS.c.id.in_(sorted(away)))
+    presence.extend_within(connection, site, set(connection.scalars(query)))
+    ports = LockedObjects(connection, _PORT, away, alone=True)
+    comes = []
+    for one in sorted(away):
+        elsewhere = next(iter(ports.sites(one)), None)
+        if elsewhere is None:
+            comes.append(one)
+        elif elsewhere != site or ports.sites(one)[site]:
+            raise errors.Conflict(
+                f"port {one} has its home at site {elsewhere}, and port {trunk.parent_id}, the "
+                f"parent of the trunk, at site {site}: a trunk and its subports are at one site. "
+                f"Change the port at site {site}, with which it comes there, then try again",
+                site=elsewhere,
+            )
+    if comes:
+        epoch.require_recovered(connection)  # central may have forgotten a site that has it
+    for one in comes:
+        home_store.assign(connection, one, site, project_id=ports.owners[one], now=now())
+    exit_notice.tell_of_ports(connection, comes)
+    keys = along.bring(connection, {_PORT: comes}, [site])
+    return keys | {IntentKey(site, _PORT, one) for one in comes}

@@ -1,0 +1,315 @@
+"""Trunks: made at the home of their parent port, with central's id.
+
+Neutron always gives a new trunk an id of its own, so the trunk is created here as the object that
+Neutron's API creates, with the same events. ML2/OVN ties the subports to the parent after the
+transaction that changes a trunk; where a process died in between, or OVN did not answer, that is
+done by the next delivery.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.objects import trunk as trunk_object
+from neutron.plugins.ml2 import models as ml2_models
+from neutron.services.trunk import exceptions as trunk_exc
+from neutron.services.trunk import models
+from neutron_lib import exceptions as n_exc
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
+from neutron_lib.plugins import directory
+from neutron_lib.services.trunk import constants as trunk_constants
+from oslo_serialization import jsonutils
+
+from isthmus import errors
+from isthmus.federation.merge import changes
+from isthmus.journal import crash
+from isthmus.model.resource import ResourceType
+from isthmus.neutron.local.apply.owned import check_owned
+from isthmus.neutron.local.resource.row import LocalResource, by_id
+
+_UPDATED = ("name", "description", "admin_state_up")
+_PORTS = models_v2.Port.__table__
+_TRUNKS = models.Trunk.__table__
+_SUBPORTS = models.SubPort.__table__
+_BINDINGS = ml2_models.PortBinding.__table__
+
+
+def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
+    """Create a trunk, or update it and its subports to what central has.
+
+    Args:
+        plugin: the trunk plugin.
+        context: an administrator's, with no transaction open.
+        state: the trunk as central's API shows it.
+        keep_existing: whether to leave an existing trunk unchanged.
+
+    Raises:
+        Unsupported: this site loads no trunk plugin.
+        Stale: its parent port or a subport is not here yet.
+        Conflict: a trunk of that id, or another one with its ports, was made at this site.
+        Busy: OVN does not answer.
+    """
+    if plugin is None:
+        raise errors.Unsupported(
+            "this site loads no trunk plugin: put isthmus_local_trunk into service_plugins"
+        )
+    trunk_id = state["id"]
+    have = TRUNK.find(plugin, context, trunk_id)
+    if have is not None:
+        check_owned(context, ResourceType.TRUNK, trunk_id)
+        if keep_existing:
+            return
+    _check_ports(context, state)
+    wanted = {_key(one): one for one in state["sub_ports"]}
+    if have is None:
+        _create(plugin, context, state)
+    else:
+        _update(plugin, context, have, state, wanted)
+    _tie(plugin, context, state, wanted.values(), events.AFTER_CREATE)
+    # What it changed of them is carried out for central, which is told of no such change.
+    _report(context, [*(one["port_id"] for one in wanted.values()), *_list_ids(have)])
+
+
+def _key(subport: Mapping[str, Any]) -> tuple[str, str, int]:
+    return subport["port_id"], subport["segmentation_type"], int(subport["segmentation_id"])
+
+
+def _list_ids(have: Mapping[str, Any] | None) -> list[str]:
+    return [one["port_id"] for one in have["sub_ports"]] if have is not None else []
+
+
+def _check_ports(context: Any, state: Mapping[str, Any]) -> None:
+    """Check that the ports of a trunk are here, and are in no trunk that this site has made.
+
+    Raises:
+        Stale: one is not here yet, or is still in another trunk of central's.
+        Conflict: one is in a trunk of this site's own.
+    """
+    ids = sorted({state["port_id"], *(one["port_id"] for one in state["sub_ports"])})
+    parents = sa.select(_TRUNKS.c.port_id, _TRUNKS.c.id).where(_TRUNKS.c.port_id.in_(ids))
+    children = sa.select(_SUBPORTS.c.port_id, _SUBPORTS.c.trunk_id).where(
+        _SUBPORTS.c.port_id.in_(ids)
+    )
+    with db_api.CONTEXT_READER.using(context):
+        connection = context.session.connection()
+        here = set(connection.scalars(sa.select(_PORTS.c.id).where(_PORTS.c.id.in_(ids))))
+        used = [*connection.execute(parents), *connection.execute(children)]
+    missing = sorted(set(ids) - here)
+    if missing:
+        raise errors.Stale(f"ports {', '.join(missing)} of trunk {state['id']} are not here yet")
+    for port_id, other in used:
+        if other == state["id"]:
+            continue
+        try:
+            check_owned(context, ResourceType.TRUNK, other)
+        except errors.Conflict as error:
+            raise errors.Conflict(
+                f"port {port_id} is in trunk {other}, which was made at this site: delete that one "
+                "here, or the trunk at central"
+            ) from error
+        raise errors.Stale(f"port {port_id} is still in trunk {other}")
+
+
+def _create(plugin: Any, context: Any, state: Mapping[str, Any]) -> None:
+    trunk = trunk_object.Trunk(
+        context=context,
+        id=state["id"],
+        project_id=state["project_id"],
+        name=state["name"],
+        description=state.get("description") or "",
+        admin_state_up=state["admin_state_up"],
+        port_id=state["port_id"],
+        status=trunk_constants.TRUNK_DOWN_STATUS,
+        sub_ports=[_subport(context, one) for one in state["sub_ports"]],
+    )
+    with db_api.CONTEXT_WRITER.using(context):
+        trunk.create()
+        payload = events.DBEventPayload(context, resource_id=trunk.id, desired_state=trunk)
+        registry.publish(resources.TRUNK, events.PRECOMMIT_CREATE, plugin, payload=payload)
+    crash.point("apply.trunk.made")
+    payload = events.DBEventPayload(context, resource_id=trunk.id, states=(trunk,))
+    registry.publish(resources.TRUNK, events.AFTER_CREATE, plugin, payload=payload)
+
+
+def _subport(context: Any, said: Mapping[str, Any]) -> Any:
+    port_id, kind, number = _key(said)
+    return trunk_object.SubPort(
+        context=context, port_id=port_id, segmentation_type=kind, segmentation_id=number
+    )
+
+
+def _update(
+    plugin: Any,
+    context: Any,
+    have: Mapping[str, Any],
+    state: Mapping[str, Any],
+    wanted: Mapping[Any, Mapping[str, Any]],
+) -> None:
+    """Update a trunk; Neutron changes the subports of one that is enabled alone.
+
+    Raises:
+        Conflict: Neutron refuses a subport.
+    """
+    trunk_id = state["id"]
+    there = {_key(one): one for one in have["sub_ports"]}
+    gone = [there[key] for key in there.keys() - wanted.keys()]
+    comes = [wanted[key] for key in wanted.keys() - there.keys()]
+    said = {name: state[name] for name in _UPDATED if name in state}
+    first = {**said, "admin_state_up": True} if gone or comes else said
+    _set(plugin, context, trunk_id, changes(have, first))
+    if gone:
+        _remove_subports(plugin, context, have, gone)
+    if comes:
+        try:
+            plugin.add_subports(context, trunk_id, {"sub_ports": [dict(one) for one in comes]})
+        except (n_exc.Conflict, n_exc.BadRequest) as error:
+            raise errors.Conflict(f"trunk {trunk_id} cannot have its subports: {error}") from error
+    _set(plugin, context, trunk_id, changes(first, said))
+
+
+def _set(plugin: Any, context: Any, trunk_id: str, changed: Mapping[str, Any]) -> None:
+    if changed:
+        plugin.update_trunk(context, trunk_id, {"trunk": dict(changed)})
+
+
+def _remove_subports(
+    plugin: Any, context: Any, have: Mapping[str, Any], gone: Sequence[Mapping[str, Any]]
+) -> None:
+    """Untie subports from the parent, then remove them: of those that are gone nobody knows."""
+    _tie(plugin, context, have, gone, events.AFTER_DELETE)
+    crash.point("apply.trunk.untied")
+    body = {"sub_ports": [{"port_id": one["port_id"]} for one in gone]}
+    try:
+        plugin.remove_subports(context, have["id"], body)
+    except trunk_exc.SubPortNotFound as error:  # somebody else is at the same
+        raise errors.Stale(str(error)) from error
+    crash.point("apply.trunk.emptied")
+
+
+def _tie(
+    plugin: Any,
+    context: Any,
+    trunk: Mapping[str, Any],
+    subports: Collection[Mapping[str, Any]],
+    event: str,
+) -> None:
+    """Have ML2/OVN tie subports to their parent, or untie them, where it has not.
+
+    Args:
+        plugin: the trunk plugin.
+        context: an administrator's, with no transaction open.
+        trunk: the trunk.
+        subports: those that are to be tied or untied.
+        event: `AFTER_CREATE` to tie them, `AFTER_DELETE` to untie them.
+
+    Raises:
+        Busy: it cannot, because OVN does not answer.
+    """
+    parent = trunk["port_id"]
+    left = _find_left(context, parent, subports, event)
+    if not left:
+        return
+    known = trunk_object.Trunk.get_object(context, id=trunk["id"])
+    payload = events.DBEventPayload(
+        context,
+        resource_id=trunk["id"],
+        states=(known, known),
+        metadata={"subports": [_subport(context, one) for one in left]},
+    )
+    registry.publish(resources.SUBPORTS, event, plugin, payload=payload)
+    left = _find_left(context, parent, left, event)
+    if left and _is_ovns(context, parent):
+        raise errors.Busy(
+            f"OVN does not change ports {', '.join(sorted(one['port_id'] for one in left))} of "
+            f"trunk {trunk['id']} now"
+        )
+
+
+def _find_left(
+    context: Any, parent: str, subports: Collection[Mapping[str, Any]], event: str
+) -> list[Mapping[str, Any]]:
+    """List the subports that are not yet tied to a parent, or not yet untied.
+
+    ML2/OVN writes the parent and the tag into the binding profile, after it has written them into
+    the northbound database.
+    """
+    ids = [one["port_id"] for one in subports]
+    query = sa.select(_BINDINGS.c.port_id, _BINDINGS.c.profile).where(_BINDINGS.c.port_id.in_(ids))
+    with db_api.CONTEXT_READER.using(context):
+        rows = context.session.connection().execute(query).all()
+    profiles = {row.port_id: jsonutils.loads(row.profile or "{}") for row in rows}
+    left = []
+    for one in subports:
+        profile = profiles.get(one["port_id"], {})
+        tied = profile.get("parent_name") == parent
+        whole = tied and profile.get("tag") == int(one["segmentation_id"])
+        if tied if event == events.AFTER_DELETE else not whole:
+            left.append(one)
+    return left
+
+
+def _is_ovns(context: Any, port_id: str) -> bool:
+    """Return whether OVN has the VLANs of a port: not those of one that hardware switches."""
+    query = sa.select(_BINDINGS.c.vnic_type).where(_BINDINGS.c.port_id == port_id)
+    with db_api.CONTEXT_READER.using(context):
+        found = set(context.session.connection().scalars(query))
+    return found <= {portbindings.VNIC_NORMAL}
+
+
+def _report(context: Any, port_ids: Collection[str]) -> None:
+    """Record that central is to be told of subports: their owner is what it did not say."""
+    if port_ids:
+        with db_api.CONTEXT_WRITER.using(context):
+            directory.get_plugin().listener.note(context.session, sorted(set(port_ids)))
+
+
+def remove(plugin: Any, context: Any, trunk_id: str) -> None:
+    """Remove a trunk; its ports stay.
+
+    Raises:
+        InUse: the parent port is bound where Neutron lets go of no trunk.
+        Conflict: it is not central's.
+    """
+    if plugin is None:
+        return
+    have = TRUNK.find(plugin, context, trunk_id)
+    if have is None:
+        return
+    check_owned(context, ResourceType.TRUNK, trunk_id)
+    try:
+        if not have["admin_state_up"]:
+            _set(plugin, context, trunk_id, {"admin_state_up": True})
+        if have["sub_ports"]:
+            _remove_subports(plugin, context, have, have["sub_ports"])
+            plugin.delete_trunk(context, trunk_id)
+    except trunk_exc.TrunkNotFound:
+        pass
+    except n_exc.InUse as error:
+        raise errors.InUse(f"trunk {trunk_id} is in use at this site: {error}") from error
+    crash.point("apply.trunk.removed")
+    _report(context, _list_ids(have))
+
+
+def _of_change(_context: Any, said: Mapping[str, Any]) -> Collection[str]:
+    """Return the trunk that a call changes; its status is Neutron's own to set."""
+    return [] if said["trunk"]["trunk"].keys() == {"status"} else [said["trunk_id"]]
+
+
+TRUNK = LocalResource(
+    kind=ResourceType.TRUNK,
+    model=models.Trunk,
+    parts={models.Trunk: "id", models.SubPort: "trunk_id"},
+    carried=(*_UPDATED, "sub_ports"),
+    not_found=trunk_exc.TrunkNotFound,
+    ensure=ensure,
+    remove=remove,
+    guarded={
+        "update_trunk": _of_change,
+        "delete_trunk": by_id("trunk_id"),
+        "add_subports": by_id("trunk_id"),
+        "remove_subports": by_id("trunk_id"),
+    },
+)

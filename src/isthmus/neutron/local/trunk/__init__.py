@@ -1,0 +1,1 @@
+"""Trunks at a site: Neutron's own service plugin, with central's trunks guarded."""
