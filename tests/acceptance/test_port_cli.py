@@ -1,4 +1,4 @@
-"""`isthmus port show` as a person meets it: what agrees, and what only seems to."""
+"""`isthmus port` as a person meets it: what agrees, what only seems to, and binding again."""
 
 import json
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ AWAY = ("site2", "shadow", "site1/h1", 4097, True)
 
 class Stretched(Inside):
     """Somebody whose port lives at site1; site2 has a shadow of it."""
+
+    binds_as = "ovs"  #: what becomes of a port that site1 binds
 
     def begin(self) -> None:
         for site in ("site1", "site2"):
@@ -141,3 +143,61 @@ def test_a_central_that_does_not_say_where_it_is_leaves_the_rest_to_be_seen(
     ]
     shell.shadow["mac_address"] = "fa:16:01:00:00:02"
     assert [row[-1] for row in shell.seen("site2 does not agree: MAC")] == [None, None, False]
+
+
+def home(shell: Stretched, **changes: Any) -> None:
+    """Have the port live at site1, whose Neutron binds it as it is told to."""
+    shell.cloud.rows["site-mappings"] = [
+        {"id": "m1", "type": "port", "resource_id": "p1", "site": "site1", "withdrawn": False}
+    ]
+    (port,) = shell.one.rows["ports"]
+    port.update({"binding:vif_type": "ovs", **changes})
+    answered = shell.cloud.answer
+
+    def answer(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        if method == "PUT" and target.startswith("/site1/v2.0/ports/"):
+            port.update(body["port"], **{"binding:vif_type": shell.binds_as})
+            return 200, {"port": port}
+        return answered(method, target, body, caller)
+
+    shell.cloud.answer = answer  # type: ignore[method-assign]
+    shell.binds_as = "ovs"
+    shell.cloud.calls.clear()
+
+
+def changes(shell: Stretched) -> list[str]:
+    return [
+        body["port"]["binding:host_id"] for method, _, body in shell.cloud.calls if method == "PUT"
+    ]
+
+
+def test_a_port_that_failed_is_bound_to_the_hypervisor_that_it_was_meant_for(
+    shell: Stretched,
+) -> None:
+    home(shell, **{"binding:vif_type": "binding_failed"})
+    shell.run("port", "rebind", "web", says="Site site1 has bound port web to h1\\.")
+    assert changes(shell) == ["h1"]
+
+
+def test_a_bound_port_is_unbound_first_if_it_stays_where_it_is(shell: Stretched) -> None:
+    home(shell)
+    shell.run("port", "rebind", "web", says="has bound port web to h1\\.")
+    assert changes(shell) == ["", "h1"]
+    shell.cloud.calls.clear()
+    shell.run("port", "rebind", "web", "--host", "h2", says="to h2; it was on h1\\.")
+    assert changes(shell) == ["h2"]
+
+
+def test_what_cannot_be_bound_is_refused_with_the_reason(shell: Stretched) -> None:
+    shell.cloud.rows["site-mappings"] = []
+    shell.run("port", "rebind", "web", code=2, says="web lives nowhere: the first site to use it")
+    home(shell, **{"binding:host_id": "", "binding:vif_type": "unbound"})
+    shell.run("port", "rebind", "web", code=2, says="bound to no hypervisor.*--host")
+    shell.binds_as = "binding_failed"
+    says = "site1 could not bind port web to h9: .*isthmus audit tells"
+    shell.run("port", "rebind", "web", "--host", "h9", code=2, says=says)
+    shell.one.rows["ports"] = []
+    shell.run("port", "rebind", "web", code=2, says="does not have it: isthmus site resync site1")
+    shell.run("port", "rebind", "nobody", code=2, says="there is no port 'nobody'")
+    shell.cloud.rows["site-mappings"][0]["site"] = "gone/1"
+    shell.run("port", "rebind", "web", code=2, says="a site that was removed")

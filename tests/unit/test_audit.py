@@ -257,6 +257,8 @@ def add(path: str, one: Any) -> Callable[[World], None]:
 
 
 CASES = {
+    "port that could not be bound": change("one/ports/0/binding:vif_type", "binding_failed"),
+    "port on another hypervisor": change("one/ovn/ports/0/requested_chassis", "host9"),
     "network missing": drop("one/networks"),
     "network too many": change(
         "central/mappings", lambda rows: [one for one in rows if one["site"] != "two"]
@@ -495,3 +497,26 @@ def test_a_tier_that_gives_out_no_addresses_is_found(name: str) -> None:
     assert [one.severity for one in run(state)] == [Severity.BROKEN]
     state[name]["epoch"] = {"recovered": True, "reason": ""}
     assert run(state) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "chassis", "remedy"),
+    [
+        ("host1", "hv-one", ""),
+        ("hv-one", "hv-one", ""),  # OVN takes the name of the chassis as well
+        ("host9,host1", "hv-one", ""),  # its server moves
+        ("", "hv-one", ""),  # an older site does not say
+        ("host9", "", "`isthmus port rebind port1` has"),
+        ("host9", "hv-one", "`isthmus port rebind port1` has"),  # it moves there yet
+        ("host9", "hv-9", "`isthmus port rebind port1 --host host9` has"),
+    ],
+)
+def test_a_port_that_ovn_wants_elsewhere_is_bound_where_its_server_is(
+    asked: str, chassis: str, remedy: str
+) -> None:
+    state = world()
+    other = {"name": "hv-9", "hostname": "host9", "encap_ips": ["192.0.2.9"], "site": ""}
+    state["one"]["ovn"]["chassis"].append(other)
+    state["one"]["ovn"]["ports"][0].update(requested_chassis=asked, chassis=chassis)
+    found = [one for one in run(state) if one.code == "port.other_hypervisor"]
+    assert [one.remedy.startswith(remedy) for one in found] == ([True] if remedy else [])

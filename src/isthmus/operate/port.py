@@ -1,4 +1,4 @@
-"""Ports: what each tier knows of one, and release by its home."""
+"""Ports: what each tier knows of one, and what an operator has its home do with it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +13,10 @@ from isthmus.model.form import is_id
 from isthmus.model.site import CENTRAL, SiteState
 from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, calling, say_under_way
 
+_HOST, _VIF_TYPE = "binding:host_id", "binding:vif_type"
+_FAILED = "binding_failed"
 #: What `isthmus port show` looks at.
-_PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", "binding:host_id")
+_PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", _HOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,78 @@ def say_releasing(api: AdminApi, mapping: Row) -> str:
         raise errors.Conflict(f"the port is used at site {site} again: it stays there")
     jobs = say_under_way(api, site=site, resource_id=port_id)
     return jobs or f"site {site} has yet to say that it has let go"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A port that was bound again."""
+
+    site: str
+    host: str
+    before: str  #: where it was bound, or was to be; empty for nowhere
+
+
+def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
+    """Have the home of a port bind it again, to the same hypervisor or another one.
+
+    Neutron binds a port that failed with its next change, and one that is bound only where its host
+    changes: a bound one is unbound first, if it is to stay where it is.
+
+    Args:
+        admin: central, and the way to the sites.
+        port: id or name, as central knows it.
+        host: the name of the hypervisor, as the site's Neutron has it; None for the one that it is
+            bound to, or was to be.
+
+    Raises:
+        NotFound: there is no such port, or it lives nowhere, or its home does not have it.
+        Conflict: it is bound to nothing, and no hypervisor is named.
+        Refused: the site could not bind it.
+    """
+    wanted = admin.api.get_named("port", port, fields=["id", "network_id"])
+    port_id = wanted["id"]
+    homes = admin.api.list("site_mapping", type="port", resource_id=port_id)
+    if not homes:
+        raise errors.NotFound(f"port {port} lives nowhere: the first site to use it binds it")
+    site = str(homes[0]["site"])
+    api = AdminApi(admin.open_site(site, _find_region(admin.api, site)))
+    fields = ("id", _HOST, _VIF_TYPE)
+    rows = api.iterate("port", network_id=wanted["network_id"], fields=fields)
+    there = next((row for row in rows if row["id"] == port_id), None)
+    if there is None:
+        raise errors.NotFound(
+            f"site {site} is the home of port {port} and does not have it: isthmus site resync "
+            f"{site} sends it"
+        )
+    before = str(there.get(_HOST) or "")
+    chosen = host or before
+    if not chosen:
+        raise errors.Conflict(
+            f"port {port} is bound to no hypervisor, as one that no server uses: say which with "
+            "--host"
+        )
+    if chosen == before and there.get(_VIF_TYPE) != _FAILED:
+        api.update("port", port_id, {_HOST: ""})
+    made = api.update("port", port_id, {_HOST: chosen})
+    if made.get(_VIF_TYPE) == _FAILED:
+        raise errors.Refused(
+            f"site {site} could not bind port {port} to {chosen}: OVN there has no hypervisor of "
+            f"that name that answers. Start its ovn-controller; isthmus audit tells "
+            "of those that are silent"
+        )
+    return Bound(site, chosen, before)
+
+
+def _find_region(api: AdminApi, site: str) -> str:
+    """Return the region of the home of a port.
+
+    Raises:
+        NotFound: it was removed.
+    """
+    rows = api.list("site", name=site)
+    if not rows:
+        raise errors.NotFound(f"its home {site} is a site that was removed: nobody can bind it")
+    return str(rows[0]["region"])
 
 
 def collect_port(admin: Cloud, port: str) -> list[PortView]:
@@ -218,7 +292,7 @@ def _view_port(tier: str, port: Row) -> PortView:
         mac_address=port["mac_address"],
         addresses=tuple(sorted(one["ip_address"] for one in port["fixed_ips"])),
         status=port["status"],
-        host=port.get("binding:host_id") or "",
+        host=port.get(_HOST) or "",
     )
 
 

@@ -79,3 +79,30 @@ def release_port(
     see_through(f"Port {port} is released", lambda: say_releasing(api, mapping), wait)
     done = "no longer has the port" if force or wait else "is asked to release it"
     render.note(f"Site {mapping['site']} {done}.")
+
+
+@app.command("rebind")
+def rebind_port(
+    port: Annotated[
+        str, typer.Argument(help="Id or name of the port.", autocompletion=complete.ports)
+    ],
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST", help="The hypervisor on which its server runs; else as it is."
+        ),
+    ] = None,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Have the home of a port bind it again: it failed, or OVN has it on another hypervisor.
+
+    One that failed is bound to the hypervisor that it was meant for, now that this runs. Of one
+    that is bound, packets stop for a moment. Nova is not told of another host: use the one on which
+    it has the server.
+    """
+    from isthmus.operate.port import rebind_port
+    from isthmus.wiring.admin import Admin
+
+    bound = rebind_port(Admin(os_cloud), port, host)
+    moved = f"; it was on {bound.before}" if bound.before not in ("", bound.host) else ""
+    render.note(f"Site {bound.site} has bound port {port} to {bound.host}{moved}.")

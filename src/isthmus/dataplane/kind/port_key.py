@@ -13,7 +13,13 @@ from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, read_revision, requested_port_key
 from isthmus.dataplane.scope import PORTS, SWITCHES, Scope
-from isthmus.model.dataplane.ovn import KEY_OPTION, SHADOW_MARK, SWITCH_PREFIX, Capability
+from isthmus.model.dataplane.ovn import (
+    CHASSIS_OPTION,
+    KEY_OPTION,
+    SHADOW_MARK,
+    SWITCH_PREFIX,
+    Capability,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,7 @@ class SwitchPort:
     port_key: int | None  #: what its row asks for
     addresses: frozenset[str] = frozenset()
     revision: int = -1  #: of Neutron's port when the row was written; -1 where it does not say
+    requested_chassis: str = ""  #: where Neutron wants it; several by comma while it moves
     dhcp: frozenset[int] = frozenset()  #: IP versions for which OVN answers its DHCP
 
 
@@ -95,6 +102,7 @@ def _read_row(row: Any, network_id: str) -> SwitchPort:
         port_key=requested_port_key(row),
         addresses=frozenset(row.addresses),
         revision=read_revision(row),
+        requested_chassis=row.options.get(CHASSIS_OPTION, ""),
         dhcp=frozenset(
             version
             for version, options in ((4, row.dhcpv4_options), (6, row.dhcpv6_options))
@@ -120,6 +128,7 @@ def _list_holdings(observed: Observed) -> Parts:
                 "requested_key": one.port_key,
                 "addresses": sorted(one.addresses),
                 "dhcp": sorted(one.dhcp),
+                "requested_chassis": one.requested_chassis,
             }
             for port_id, one in sorted(observed.of(PORT_KEY).items())
         ]

@@ -79,9 +79,7 @@ def check_binding(look: Look) -> Iterator[Verdict]:
             port_of(end),
             f"port {end.label} could not be bound to hypervisor {host}",
             _seen(look, f"port {end.id} has binding:vif_type=binding_failed, host {host}"),
-            f"start ovn-controller on {host}, then: openstack --os-cloud {end.site or CENTRAL} "
-            f"port unset --host {end.id} && openstack --os-cloud {end.site or CENTRAL} port set "
-            f"--host {host} {end.id}",
+            f"start ovn-controller on {host}, then: isthmus port rebind {end.id}",
         )
     elif not end.site or host in _ABSENT:
         yield broken(

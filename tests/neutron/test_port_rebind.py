@@ -1,0 +1,120 @@
+"""`isthmus port rebind`, from the states that the audit's findings describe."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.neutron.central_server import CentralServer
+from tests.neutron.front import Front, isthmus
+from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.server import tenant
+from tests.neutron.test_local_apply import carried
+from tests.neutron.test_routers import make_network
+
+from isthmus.testing.cloud import running
+from isthmus.testing.until import until
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
+
+
+class Bound:
+    """A port that lives at the site, and an operator."""
+
+    def __init__(
+        self, central: CentralServer, site: LocalServer, environment: dict[str, str]
+    ) -> None:
+        self.central, self.site, self.environment = central, site, environment
+        user = tenant(uuid.uuid4().hex)
+        network, _ = make_network(central, user, "10.8.0.0/24")
+        self.id = site.create("port", user, network_id=network["id"])["id"]
+        self.network_id = network["id"]
+        carried(central, site)
+
+    def bind(self, host: str) -> Any:
+        body = {"port": {"binding:host_id": host, "device_owner": "compute:nova"}}
+        return self.site.call("PUT", f"/v2.0/ports/{self.id}", body).only()
+
+    def shown(self) -> Any:
+        return self.site.get(f"ports/{self.id}").only()
+
+    def option(self, name: str) -> str:
+        found = self.site.ovn.nbctl(
+            "--if-exists", "get", "Logical_Switch_Port", self.id, f"options:{name}"
+        )
+        return found.strip('"')
+
+    def known(self) -> None:
+        """Wait until central has what the site has reported."""
+        carried(self.central, self.site)
+        until(
+            lambda: self.central.call("GET", f"/v2.0/ports/{self.id}").status == 200,
+            what="central has heard of the port",
+        )
+
+    def find(self, code: str) -> list[Any]:
+        ran = isthmus(
+            self.environment, "audit", "--network", self.network_id, "-o", "json", code=None
+        )
+        return [row for row in json.loads(ran.stdout) if row["code"] == code]
+
+    def run_remedy(self, found: Any, **wanted: Any) -> None:
+        """Run what a finding tells to run, as it is printed."""
+        (command,) = re.findall(r"`isthmus ([^`]+)`", found["remedy"])
+        isthmus(self.environment, *command.split(), **wanted)
+
+
+@pytest.fixture
+def bound(central: CentralServer, site1: LocalServer, tmp_path: Path) -> Iterator[Bound]:
+    with running(Front(central=central.call, Region1=site1.call)) as front:
+        yield Bound(central, site1, front.write_clouds(tmp_path))
+
+
+def test_a_port_whose_hypervisor_was_away_is_bound_once_it_is_back(bound: Bound) -> None:
+    assert bound.bind("host7")["binding:vif_type"] == "binding_failed"
+    bound.known()
+    (found,) = bound.find("port.binding_failed")
+    assert (found["name"], found["place"]) == (bound.id, "site1")
+    assert "host7" in found["evidence"]
+    bound.run_remedy(found, code=2, says="could not bind port .* to host7")
+    add_chassis(bound.site.ovn, "hv7", "host7", "192.0.2.7")
+
+    def is_seen() -> bool:
+        agents = bound.site.call("GET", "/v2.0/agents?host=host7").only()
+        return any(one["alive"] for one in agents)
+
+    until(is_seen, what="Neutron sees the hypervisor")
+    bound.run_remedy(found, says="site1 has bound port .* to host7")
+    assert bound.shown()["binding:vif_type"] == "ovs"
+    assert bound.option("requested-chassis") == "host7"
+    assert bound.find("port.binding_failed") == []
+
+
+def test_a_row_that_asks_for_another_hypervisor_is_written_again(bound: Bound) -> None:
+    assert bound.bind("host1")["binding:vif_type"] == "ovs"
+    bound.known()
+    assert bound.find("port.other_hypervisor") == []
+    key = bound.option("requested-tnl-key")
+    bound.site.ovn.nbctl("set", "Logical_Switch_Port", bound.id, "options:requested-chassis=host2")
+    until(lambda: len(bound.find("port.other_hypervisor")) == 1, what="the audit sees it")
+    (found,) = bound.find("port.other_hypervisor")
+    assert found["evidence"].startswith("Neutron has it on host1, OVN is asked for host2")
+    bound.run_remedy(found, says="has bound port .* to host1")
+    assert (bound.option("requested-chassis"), bound.option("requested-tnl-key")) == ("host1", key)
+    assert bound.find("port.other_hypervisor") == []
+
+
+def test_neutron_follows_where_the_server_is(bound: Bound) -> None:
+    assert bound.bind("host1")["binding:vif_type"] == "ovs"
+    bound.known()
+    bound.site.ovn.nbctl("set", "Logical_Switch_Port", bound.id, "options:requested-chassis=host2")
+    bound.site.ovn.sbctl("--may-exist", "lsp-bind", bound.id, "hv2")
+    until(lambda: "--host" in bound.find("port.other_hypervisor")[0]["remedy"], what="it is there")
+    (found,) = bound.find("port.other_hypervisor")
+    bound.run_remedy(found, says="to host2; it was on host1")
+    assert bound.shown()["binding:host_id"] == "host2"
+    assert bound.option("requested-chassis") == "host2"
+    assert bound.find("port.other_hypervisor") == []
