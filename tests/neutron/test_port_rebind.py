@@ -112,7 +112,11 @@ def test_neutron_follows_where_the_server_is(bound: Bound) -> None:
     bound.known()
     bound.site.ovn.nbctl("set", "Logical_Switch_Port", bound.id, "options:requested-chassis=host2")
     bound.site.ovn.sbctl("--may-exist", "lsp-bind", bound.id, "hv2")
-    until(lambda: "--host" in bound.find("port.other_hypervisor")[0]["remedy"], what="it is there")
+
+    def is_there() -> bool:
+        return any("--host" in one["remedy"] for one in bound.find("port.other_hypervisor"))
+
+    until(is_there, what="the audit sees where it is")
     (found,) = bound.find("port.other_hypervisor")
     bound.run_remedy(found, says="to host2; it was on host1")
     assert bound.shown()["binding:host_id"] == "host2"
