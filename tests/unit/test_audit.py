@@ -257,6 +257,13 @@ def add(path: str, one: Any) -> Callable[[World], None]:
 
 
 CASES = {
+    "address group with other addresses in OVN": change(
+        "one/ovn/lost_addresses", [{"id": "ag", "missing": ["10.0.0.1/32"], "extra": []}]
+    ),
+    "router whose subnet OVN does not translate": change(
+        "one/ovn/lost_snats",
+        [{"router_id": "r", "external": "203.0.113.7", "internal": "10.0.0.0/24"}],
+    ),
     "port that could not be bound": change("one/ports/0/binding:vif_type", "binding_failed"),
     "port on another hypervisor": change("one/ovn/ports/0/requested_chassis", "host9"),
     "network missing": drop("one/networks"),

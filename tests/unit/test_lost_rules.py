@@ -1,11 +1,14 @@
-"""Which rules of security groups OVN lost: those without an ACL, and without one that is alike."""
+"""Which rules of security groups OVN lost: those without an ACL, and without one that is alike.
+
+And which address groups and translations.
+"""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from isthmus.federation.lost_rules import find_lost
+from isthmus.federation.lost_rules import find_lost, find_lost_addresses, find_untranslated
 
 
 def rule(rule_id: str, **changes: Any) -> Any:
@@ -61,3 +64,28 @@ def test_rules_that_differ_have_an_acl_each(change: dict[str, Any]) -> None:
 
 def test_a_prefix_that_is_none_is_no_error() -> None:
     assert lost(rule("a", remote_ip_prefix="10.0.0.0/99")) == ["a"]
+
+
+def test_address_groups_are_compared_by_what_addresses_mean() -> None:
+    wanted = {"a": {"10.0.0.1/32", "2001:DB8::/64"}, "b": {"10.0.0.2/32"}, "c": set[str]()}
+    same = {"a": {"10.0.0.1/32", "2001:db8::/64"}, "b": {"10.0.0.2/32"}}
+    assert list(find_lost_addresses(wanted, same)) == []
+    other = {"a": {"10.0.0.1/32"}, "b": {"10.0.0.2/32", "10.0.0.3/32"}, "c": {"10.0.0.4/32"}}
+    assert list(find_lost_addresses(wanted, other)) == [
+        {"id": "a", "missing": ["2001:db8::/64"], "extra": []},
+        {"id": "b", "missing": [], "extra": ["10.0.0.3/32"]},
+        {"id": "c", "missing": [], "extra": ["10.0.0.4/32"]},
+    ]
+
+
+def test_one_translation_for_all_subnets_is_enough_and_one_for_another_address_is_not() -> None:
+    wanted = {"r": ("203.0.113.7", {"10.0.0.0/24", "10.0.1.0/24"})}
+
+    def find(*rows: tuple[str, str]) -> list[str]:
+        return [one["internal"] for one in find_untranslated(wanted, {"r": set(rows)})]
+
+    assert find(("203.0.113.7", "0.0.0.0/0")) == []
+    assert find(("203.0.113.7", "10.0.0.0/24"), ("203.0.113.7", "10.0.1.0/24")) == []
+    assert find(("203.0.113.7", "10.0.0.0/24")) == ["10.0.1.0/24"]
+    assert find(("203.0.113.8", "0.0.0.0/0")) == ["10.0.0.0/24", "10.0.1.0/24"]
+    assert [one["router_id"] for one in find_untranslated(wanted, {})] == ["r", "r"]

@@ -1,8 +1,10 @@
-"""Which rules of security groups OVN lost. Pure."""
+"""Which rules, address groups and translations of Neutron's OVN lost. Pure."""
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
+
+_ANY = "0.0.0.0/0"
 
 
 def find_lost(rules: Iterable[Any], there: Collection[str]) -> Iterator[dict[str, str]]:
@@ -20,6 +22,42 @@ def find_lost(rules: Iterable[Any], there: Collection[str]) -> Iterator[dict[str
     for some in alike.values():
         if not any(one.id in there for one in some):
             yield from ({"id": one.id, "security_group_id": one.security_group_id} for one in some)
+
+
+def find_lost_addresses(
+    wanted: Mapping[str, Collection[str]], there: Mapping[str, Collection[str]]
+) -> Iterator[dict[str, Any]]:
+    """Find the address groups of which OVN has other addresses than Neutron.
+
+    Args:
+        wanted: the addresses of each group, as Neutron has them.
+        there: those of its sets in OVN.
+    """
+    for group_id, addresses in sorted(wanted.items()):
+        said = {_normalise(one) for one in addresses}
+        found = {_normalise(one) for one in there.get(group_id, ())}
+        if said != found:
+            missing, extra = sorted(map(str, said - found)), sorted(map(str, found - said))
+            yield {"id": group_id, "missing": missing, "extra": extra}
+
+
+def find_untranslated(
+    wanted: Mapping[str, tuple[str, Collection[str]]],
+    there: Mapping[str, Collection[tuple[str, str]]],
+) -> Iterator[dict[str, str]]:
+    """Find the subnets of routers whose source addresses OVN does not translate.
+
+    Neutron writes one translation for each subnet, or one for all, as it is configured.
+
+    Args:
+        wanted: the external address of each router, and its subnets.
+        there: external address and internal network of the translations that OVN has of it.
+    """
+    for router_id, (external, subnets) in sorted(wanted.items()):
+        have = {inside for outside, inside in there.get(router_id, ()) if outside == external}
+        for subnet in sorted(subnets):
+            if not have & {subnet, _ANY}:
+                yield {"router_id": router_id, "external": external, "internal": subnet}
 
 
 def _key(rule: Any) -> tuple[Any, ...]:

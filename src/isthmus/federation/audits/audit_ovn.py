@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from isthmus.federation.audits.audit_binding import check_bindings
+from isthmus.federation.audits.audit_lost import check_lost
 from isthmus.federation.audits.holdings import Holdings, Row, by
 from isthmus.federation.dhcp import list_unanswered
 from isthmus.model.dataplane.shadow import Shadow
@@ -43,6 +44,7 @@ def check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     yield from _check_keys(central, site)
     if not site.ovn.get("unseen"):
         yield from _check_rows(central, site)
+        yield from check_lost(site)
     yield from check_bindings(site)
     yield from _check_shadows(central, site, busy)
     yield from _check_locations(central, site, busy)

@@ -27,7 +27,7 @@ from isthmus.dataplane.rows import OvnRows
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import sight
-from isthmus.neutron.local.ovn import acls, desired_rows, dhcp, rewriter
+from isthmus.neutron.local.ovn import acls, desired_rows, dhcp, lost, rewriter
 from isthmus.store.ports import shadow
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +76,8 @@ def collect(part: holdings.Part | None = None) -> dict[str, Any]:
     with reading(n_context.get_admin_context()) as connection:
         networks = part.networks if part is not None else ()
         found["lost_rules"] = acls.list_lost(connection, rows.nb, networks)
+        found["lost_addresses"] = lost.list_lost_addresses(connection, rows.nb, networks)
+        found["lost_snats"] = lost.list_lost_snats(connection, rows.nb, networks)
     return found
 
 
