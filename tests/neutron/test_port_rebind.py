@@ -105,20 +105,3 @@ def test_a_row_that_asks_for_another_hypervisor_is_written_again(bound: Bound) -
     bound.run_remedy(found, says="has bound port .* to host1")
     assert (bound.option("requested-chassis"), bound.option("requested-tnl-key")) == ("host1", key)
     assert bound.find("port.other_hypervisor") == []
-
-
-def test_neutron_follows_where_the_server_is(bound: Bound) -> None:
-    assert bound.bind("host1")["binding:vif_type"] == "ovs"
-    bound.known()
-    bound.site.ovn.nbctl("set", "Logical_Switch_Port", bound.id, "options:requested-chassis=host2")
-    bound.site.ovn.sbctl("--may-exist", "lsp-bind", bound.id, "hv2")
-
-    def is_there() -> bool:
-        return any("--host" in one["remedy"] for one in bound.find("port.other_hypervisor"))
-
-    until(is_there, what="the audit sees where it is")
-    (found,) = bound.find("port.other_hypervisor")
-    bound.run_remedy(found, says="to host2; it was on host1")
-    assert bound.shown()["binding:host_id"] == "host2"
-    assert bound.option("requested-chassis") == "host2"
-    assert bound.find("port.other_hypervisor") == []
