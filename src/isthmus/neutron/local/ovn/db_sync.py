@@ -110,6 +110,8 @@ class _OwnHosts:
 class SiteNorthbound(ovn_db_sync.OvnNbSynchronizer):
     """Compares the northbound database, and writes what differs where it is asked to."""
 
+    ovn_nb_api: Any
+
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what Neutron's own takes."""
         super().__init__(*args, **options)
@@ -164,6 +166,8 @@ class SiteSouthbound(ovn_db_sync.OvnSbSynchronizer):
     Which of them have the gateways is left to the Neutron that runs: it follows their coming and
     going.
     """
+
+    ovn_sb_api: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take what Neutron's own takes."""
