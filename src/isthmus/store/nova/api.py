@@ -29,7 +29,7 @@ def collect_api_state(url: str, template: str, timeout_s: float) -> ApiState:
         Invalid: a URL makes no sense.
     """
     with reading(url, timeout_s) as connection:
-        cells = _list_cells(connection, template)
+        cells = list_cells(connection, template)
         uuids = {one.id: one.cell.uuid for one in cells}
         hosts = connection.execute(
             sa.select(tables.HOST_MAPPINGS.c.host, tables.HOST_MAPPINGS.c.cell_id)
@@ -42,7 +42,8 @@ def collect_api_state(url: str, template: str, timeout_s: float) -> ApiState:
         )
 
 
-def _list_cells(connection: sa.Connection, template: str) -> tuple[CellAddress, ...]:
+def list_cells(connection: sa.Connection, template: str) -> tuple[CellAddress, ...]:
+    """List the cell mappings, with cell0, in the order in which they were made."""
     table = tables.CELL_MAPPINGS
     rows = connection.execute(sa.select(table).order_by(table.c.id)).mappings()
     return tuple(

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 import sqlite3
 import urllib.parse
 from collections.abc import Iterator
@@ -88,9 +89,15 @@ def _make_sqlite_engine(path: str, timeout_s: float) -> sa.Engine:
     place = f"{place.partition('?')[0]}?mode=ro"
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(place, timeout=timeout_s, check_same_thread=False, uri=True)
+        found = sqlite3.connect(place, timeout=timeout_s, check_same_thread=False, uri=True)
+        found.create_function("REGEXP", 2, _matches)  # which SQLite lacks
+        return found
 
     return sa.create_engine("sqlite://", poolclass=pool.NullPool, creator=connect)
+
+
+def _matches(pattern: str, text: str | None) -> bool:
+    return text is not None and re.search(pattern, str(text)) is not None
 
 
 def translate(error: exc.DBAPIError) -> errors.IsthmusError:

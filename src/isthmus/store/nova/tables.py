@@ -17,6 +17,15 @@ def _table(name: str, *columns: str, times: tuple[str, ...] = ()) -> sa.Table:
 # Nova's API database.
 CELL_MAPPINGS = _table("cell_mappings", "id", "uuid", "name", "database_connection", "disabled")
 HOST_MAPPINGS = _table("host_mappings", "cell_id", "host")
+INSTANCE_MAPPINGS = _table(
+    "instance_mappings",
+    "id",
+    "instance_uuid",
+    "cell_id",
+    "project_id",
+    "queued_for_delete",
+    times=("created_at",),
+)
 AGGREGATES = _table("aggregates", "id", "uuid", "name")
 AGGREGATE_HOSTS = _table("aggregate_hosts", "aggregate_id", "host")
 AGGREGATE_METADATA = _table("aggregate_metadata", "aggregate_id", "key", "value")
@@ -57,6 +66,49 @@ SERVICES = _table(
     "forced_down",
     times=("last_seen_up", "created_at"),
 )
+
+INSTANCES = _table(
+    "instances",
+    "id",
+    "uuid",
+    "deleted",
+    "hidden",
+    "user_id",
+    "project_id",
+    "image_ref",
+    "kernel_id",
+    "ramdisk_id",
+    "hostname",
+    "launch_index",
+    "key_name",
+    "power_state",
+    "vm_state",
+    "task_state",
+    "memory_mb",
+    "vcpus",
+    "root_gb",
+    "ephemeral_gb",
+    "host",
+    "node",
+    "instance_type_id",
+    "reservation_id",
+    "availability_zone",
+    "display_name",
+    "display_description",
+    "locked",
+    "locked_by",
+    "root_device_name",
+    "config_drive",
+    "access_ip_v4",
+    "access_ip_v6",
+    "auto_disk_config",
+    "progress",
+    times=("created_at", "updated_at", "deleted_at", "launched_at", "terminated_at"),
+)
+INSTANCE_METADATA = _table("instance_metadata", "instance_uuid", "key", "value", "deleted")
+INSTANCE_EXTRA = _table("instance_extra", "instance_uuid", "flavor")
+INSTANCE_INFO_CACHES = _table("instance_info_caches", "instance_uuid", "network_info", "deleted")
+TAGS = _table("tags", "resource_id", "tag")
 
 # Placement.
 RESOURCE_PROVIDERS = _table(

@@ -1,0 +1,1 @@
+"""One list of servers over all cells."""

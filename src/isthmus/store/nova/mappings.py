@@ -1,0 +1,135 @@
+"""The mappings of servers to cells, and the cells, in Nova's API database."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from isthmus.model.compute.cloud import CellAddress
+from isthmus.model.compute.server import InstanceMapping
+from isthmus.store.nova import tables
+from isthmus.store.nova.api import list_cells
+from isthmus.store.nova.reading import reading
+
+_TABLE = tables.INSTANCE_MAPPINGS.c
+_CELLS = tables.CELL_MAPPINGS.c
+#: Rows that are read at once.
+_BATCH = 1000
+
+
+def collect_cells(url: str, template: str, timeout_s: float) -> tuple[CellAddress, ...]:
+    """Read the cell mappings, with cell0.
+
+    Args:
+        url: of the API database.
+        template: `[database] connection`, for cell mappings that refer to it.
+        timeout_s: for each answer.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    with reading(url, timeout_s) as connection:
+        return list_cells(connection, template)
+
+
+def collect_flavor_ids(url: str, name: str, timeout_s: float) -> tuple[int, ...]:
+    """Read the internal ids of the flavors of that name or id.
+
+    Raises:
+        Unreachable: the database does not answer.
+    """
+    table = tables.FLAVORS.c
+    with reading(url, timeout_s) as connection:
+        return tuple(
+            connection.scalars(
+                sa.select(table.id).where(sa.or_(table.name == name, table.flavorid == name))
+            )
+        )
+
+
+class ApiMappings:
+    """The mappings of servers to cells."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """Set where the API database is, and how long each answer may take."""
+        self._url = url
+        self._timeout_s = timeout_s
+
+    def find(self, uuid: str) -> InstanceMapping | None:
+        """Find the mapping of one server.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        with reading(self._url, self._timeout_s) as connection:
+            row = connection.execute(_select().where(_TABLE.instance_uuid == uuid)).first()
+            return None if row is None else _to_mapping(row)
+
+    def list_unknown(self, cell: str, project: str) -> Iterator[InstanceMapping]:
+        """List the servers of a cell that are not being deleted, the oldest mapping first.
+
+        Args:
+            cell: its uuid.
+            project: whose; empty for all.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        last = 0
+        while True:
+            with reading(self._url, self._timeout_s) as connection:
+                statement = (
+                    _select()
+                    .where(_CELLS.uuid == cell, _TABLE.id > last, *_in_use(project))
+                    .order_by(_TABLE.id)
+                    .limit(_BATCH)
+                )
+                rows = connection.execute(statement).all()
+            yield from map(_to_mapping, rows)
+            if len(rows) < _BATCH:
+                return
+            last = rows[-1].id
+
+    def count_unknown(self, cell: str, project: str) -> int:
+        """Count the servers of a cell that are not being deleted.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        with reading(self._url, self._timeout_s) as connection:
+            statement = (
+                sa.select(sa.func.count())
+                .select_from(_JOINED)
+                .where(_CELLS.uuid == cell, *_in_use(project))
+            )
+            return int(connection.scalar(statement) or 0)
+
+
+_JOINED = tables.INSTANCE_MAPPINGS.outerjoin(tables.CELL_MAPPINGS, _CELLS.id == _TABLE.cell_id)
+
+
+def _select() -> sa.Select[tuple[int, str, str, object, str]]:
+    return sa.select(
+        _TABLE.id,
+        _TABLE.instance_uuid,
+        _TABLE.project_id,
+        _TABLE.created_at,
+        _CELLS.uuid.label("cell"),
+    ).select_from(_JOINED)
+
+
+def _in_use(project: str) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = [
+        sa.or_(_TABLE.queued_for_delete == 0, _TABLE.queued_for_delete.is_(None))
+    ]
+    if project:
+        found.append(_TABLE.project_id == project)
+    return found
+
+
+def _to_mapping(row: sa.Row[tuple[int, str, str, object, str]]) -> InstanceMapping:
+    return InstanceMapping(
+        uuid=row.instance_uuid,
+        project_id=row.project_id or "",
+        cell=row.cell or "",
+        created_at=row.created_at,
+    )
