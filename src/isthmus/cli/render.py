@@ -88,6 +88,35 @@ def print_rows(
         _print_plain(console, lay_out(console, found, columns, show=show))
 
 
+def print_stream(
+    rows: Iterable[Row], columns: Sequence[str], output: Format, *, empty: str = ""
+) -> None:
+    """Print a list of any length: JSON and YAML row by row, so that none is kept.
+
+    A table is as wide as its widest row, so that its rows are.
+
+    Args:
+        rows: in the words of the API.
+        columns: which of them a table has.
+        output: the format.
+        empty: what is said on stderr where a table would have no rows.
+    """
+    if output is Format.TABLE:
+        print_rows(rows, columns, output, empty=empty)
+        return
+    count = 0
+    for count, row in enumerate(rows, 1):
+        if output is Format.YAML:
+            _print_data([dict(row)], output)
+            continue
+        text = json.dumps(dict(row), indent=2, default=str).replace("\n", "\n  ")
+        sys.stdout.write(f"{'[' if count == 1 else ','}\n  {text}")
+    if output is Format.JSON:
+        sys.stdout.write("\n]\n" if count else "[]\n")
+    elif not count:
+        sys.stdout.write("[]\n")
+
+
 def lay_out(
     console: Console,
     rows: Iterable[Row],

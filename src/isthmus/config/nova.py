@@ -45,6 +45,26 @@ def read_databases(
         ) from None
 
 
+def read_nova(nova_files: Sequence[Path] = (NOVA_FILE,)) -> NovaDatabases:
+    """Read where Nova's own databases are; Placement's is left empty.
+
+    Raises:
+        Invalid: a file cannot be read, or does not say where the API database is.
+    """
+    try:
+        nova = _read("nova", nova_files)
+        api = nova.api_database.connection
+    except cfg.Error as error:
+        names = ", ".join(map(str, nova_files))
+        raise errors.Invalid(
+            f"{names}: not as oslo.config reads it ({type(error).__name__})"
+        ) from None
+    if not api:
+        names = ", ".join(map(str, nova_files))
+        raise errors.Invalid(f"{names}: [api_database] connection is not set")
+    return _make_databases(nova, "")
+
+
 def _find_databases(nova_files: Sequence[Path], placement_files: Sequence[Path]) -> NovaDatabases:
     nova = _read("nova", nova_files)
     there = [one for one in placement_files if one.exists() or one != PLACEMENT_FILE]
@@ -57,8 +77,12 @@ def _find_databases(nova_files: Sequence[Path], placement_files: Sequence[Path])
     ):
         if not url:
             raise errors.Invalid(f"{', '.join(map(str, files))}: {what} connection is not set")
+    return _make_databases(nova, placement)
+
+
+def _make_databases(nova: cfg.ConfigOpts, placement: str) -> NovaDatabases:
     return NovaDatabases(
-        api=api,
+        api=nova.api_database.connection,
         placement=placement,
         template=nova.database.connection or "",
         service_down_time_s=nova.service_down_time,

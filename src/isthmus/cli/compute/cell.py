@@ -1,4 +1,4 @@
-"""`isthmus cell`: how much still fits into the cells of a cloud."""
+"""`isthmus cell`: how much still fits into the cells of a cloud, and what is in them."""
 
 import enum
 import math
@@ -12,6 +12,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
+from isthmus.cli.compute.servers import show_servers
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format, note
 from isthmus.config.nova import NOVA_FILE, PLACEMENT_FILE
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from isthmus.cells.capacity import Capacity
     from isthmus.cells.protocols import Fit
 
-app = typer.Typer(no_args_is_help=True, help="Cells of Nova: how much still fits in them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Cells of Nova: how much still fits, and their servers."
+)
 
 COLUMNS = ("flavor", "scope", "fits", "hosts", "of_hosts", "largest", "stranded", "bound_by")
 EXPLAINED = ("flavor", "scope", "bound_by", "hosts", "without")
@@ -53,9 +56,12 @@ class Fill(enum.StrEnum):
     PACK = "pack"
 
 
+app.command("servers")(show_servers)
+
+
 @app.callback()
 def _noun() -> None:
-    """Cells of Nova: how much still fits in them."""
+    """Cells of Nova: how much still fits, and their servers."""
 
 
 @app.command("capacity")
@@ -100,7 +106,7 @@ def show_capacity(
     disabled did not answer, or a flavor that was named cannot be counted.
     """
     _check_numpy()
-    _check_timeout(timeout)
+    check_timeout(timeout)
     from isthmus.cells.arrays import make_arrays
     from isthmus.cells.capacity import list_capacity
     from isthmus.wiring.compute.cells import collect_cloud, open_fit
@@ -143,7 +149,12 @@ def _find(cloud: ComputeCloud, name: str) -> Flavor:
     return found[0]
 
 
-def _check_timeout(timeout: float) -> None:
+def check_timeout(timeout: float) -> None:
+    """Check a number of seconds.
+
+    Raises:
+        Invalid: it is none, or more than anybody waits.
+    """
     if not math.isfinite(timeout) or timeout > MOST_SECONDS:
         raise errors.Invalid(f"--timeout {timeout:g}: give seconds, {MOST_SECONDS} at most")
 

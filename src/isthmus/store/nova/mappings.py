@@ -31,21 +31,6 @@ def collect_cells(url: str, template: str, timeout_s: float) -> tuple[CellAddres
         return list_cells(connection, template)
 
 
-def collect_flavor_ids(url: str, name: str, timeout_s: float) -> tuple[int, ...]:
-    """Read the internal ids of the flavors of that name or id.
-
-    Raises:
-        Unreachable: the database does not answer.
-    """
-    table = tables.FLAVORS.c
-    with reading(url, timeout_s) as connection:
-        return tuple(
-            connection.scalars(
-                sa.select(table.id).where(sa.or_(table.name == name, table.flavorid == name))
-            )
-        )
-
-
 class ApiMappings:
     """The mappings of servers to cells."""
 
@@ -63,6 +48,19 @@ class ApiMappings:
         with reading(self._url, self._timeout_s) as connection:
             row = connection.execute(_select().where(_TABLE.instance_uuid == uuid)).first()
             return None if row is None else _to_mapping(row)
+
+    def find_flavor(self, name: str) -> int | None:
+        """Find the internal id of a flavor by its name or id.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        table = tables.FLAVORS.c
+        with reading(self._url, self._timeout_s) as connection:
+            found: int | None = connection.scalar(
+                sa.select(table.id).where(sa.or_(table.name == name, table.flavorid == name))
+            )
+            return found
 
     def list_unknown(self, cell: str, project: str) -> Iterator[InstanceMapping]:
         """List the servers of a cell that are not being deleted, the oldest mapping first.
