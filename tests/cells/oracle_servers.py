@@ -57,19 +57,20 @@ def answer(case: dict[str, Any], urls: list[str]) -> Any:
 
 
 def main() -> None:
-    from nova import conf, config, objects
+    from nova import config, objects
+    from oslo_messaging import transport
 
     api, *cells = sys.argv[1:]
     objects.register_all()
-    conf.CONF([], project="nova", default_config_files=[], default_config_dirs=[])
-    conf.CONF.set_override("connection", api, group="api_database")
-    conf.CONF.set_override("connection", cells[0], group="database")
+    config.CONF([], project="nova", default_config_files=[], default_config_dirs=[])
+    config.CONF.register_opts(transport._transport_opts)
+    config.CONF.set_override("connection", api, group="api_database")
+    config.CONF.set_override("connection", cells[0], group="database")
     from nova.db.api import api as api_db
     from nova.db.main import api as main_db
 
-    api_db.configure(conf.CONF)
-    main_db.configure(conf.CONF)
-    assert config is not None
+    api_db.configure(config.CONF)
+    main_db.configure(config.CONF)
     answers = []
     for case in json.load(sys.stdin):
         try:

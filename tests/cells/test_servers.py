@@ -22,7 +22,7 @@ from isthmus.store.nova.mappings import ApiMappings, collect_cells
 from isthmus.store.nova.servers import CellServers
 
 ORACLE = Path(__file__).with_name("oracle_servers.py")
-CASES = 120
+CASES = 60
 
 
 def make_sqlite(folder: Path) -> list[str]:
@@ -54,9 +54,7 @@ def to_query(case: dict[str, Any]) -> ServerQuery:
             host=filters.get("host", ""),
             vm_states=tuple(filters.get("vm_state", ())),
             locked=filters.get("locked"),
-            patterns={
-                "display_name": filters["display_name"] for _ in [0] if "display_name" in filters
-            },
+            patterns={key: filters[key] for key in ("display_name",) if key in filters},
             deleted=filters.get("deleted"),
         ),
         details=frozenset({"metadata"}),
@@ -98,7 +96,8 @@ def compare(urls: list[str], seed: int) -> None:
             wrong.append((case, ours, answer))
     assert wrong == []
     assert sum(len(one) for one in answers) > 10 * CASES
-    assert sum(bool(one["marker"]) and bool(answer) for one, answer in zip(cases, answers)) > 20
+    paged = [one for one, answer in zip(cases, answers, strict=True) if one["marker"] and answer]
+    assert len(paged) > 10
 
 
 def compare_nulls(urls: list[str], seed: int) -> None:
