@@ -1,7 +1,9 @@
 """Nova's own list of servers over several cells, in a process of its own.
 
     python tests/cells/oracle_servers.py API CELL... <cases.json
+    python tests/cells/oracle_servers.py states <statuses.json
 
+The second form answers Nova's table of states, and which states each list of statuses asks for.
 For each case `nova.compute.instance_list` is asked over the cells that the API database maps; with
 `one` true, the database of the first cell alone. The answer is the rows, or the name of the error.
 """
@@ -56,7 +58,19 @@ def answer(case: dict[str, Any], urls: list[str]) -> Any:
     ]
 
 
+def answer_states() -> Any:
+    from nova.api.openstack import common
+
+    return [
+        common._STATE_MAP,
+        [common.task_and_vm_state_from_status(one) for one in json.load(sys.stdin)],
+    ]
+
+
 def main() -> None:
+    if sys.argv[1:] == ["states"]:
+        json.dump(answer_states(), sys.stdout)
+        return
     from nova import config, objects
     from oslo_messaging import transport
 
