@@ -6,6 +6,7 @@ Nova's is `nova.compute.instance_list`, which `GET /servers/detail` calls; ours 
 connections and says nothing. Memory is that of a list of 1,000, and of all 50,000 servers.
 """
 
+import argparse
 import json
 import resource
 import socket
@@ -141,7 +142,7 @@ def run(form: str, sql: str, **values: Any) -> None:
     engine.dispose()
 
 
-def fill(form: str, flavor: str) -> None:
+def fill(form: str, flavor: str, each: int) -> None:
     names = ["nova_api", *(f"nova_cell{one}" for one in range(CELLS + 1)), "unused"]
     for name in names:
         make_database(form, name)
@@ -153,7 +154,7 @@ def fill(form: str, flavor: str) -> None:
         map_cell(form, cell + 1, uuid, form.format(f"nova_cell{cell}"))
         for sql in _FILL if cell else ():
             quoted = {"flavor": flavor.replace("'", "''"), "networks": _NETWORKS}
-            run(form.format(f"nova_cell{cell}"), sql, seed=cell, count=EACH, **quoted)
+            run(form.format(f"nova_cell{cell}"), sql, seed=cell, count=each, **quoted)
         if cell:
             run(form.format("nova_api"), _MAP, id=cell + 1, cell=cell)
 
@@ -213,11 +214,14 @@ def compare(api: str, nova: Nova) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--each", type=int, default=EACH, help="servers of a cell")
+    each = parser.parse_args().each
     say_machine("begin")
     with tempfile.TemporaryDirectory() as folder, open_mariadb(Path(folder)) as form:
         api, cell0 = form.format("nova_api"), form.format("nova_cell0")
         nova = Nova(api, cell0)
-        fill(form, nova.flavor)
+        fill(form, nova.flavor, each)
         compare(api, nova)
         nova.close()
         for limit in (LIMIT, None):

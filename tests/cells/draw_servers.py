@@ -17,10 +17,11 @@ SORTED = (
     "updated_at",
     "power_state",
     "project_id",
+    "locked_by",
     "uuid",
 )
 #: Where there may be NULL.
-NULLED = ("task_state", "host", "updated_at", "display_name")
+NULLED = ("locked_by", "task_state", "host", "updated_at", "display_name")
 
 
 def draw_row(dice: random.Random, number: int, *, nulls: bool) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def draw_row(dice: random.Random, number: int, *, nulls: bool) -> dict[str, Any]
         "power_state": dice.choice((1, 4)),
         "project_id": dice.choice(("p1", "p2")),
         "user_id": dice.choice(("u1", "u2")),
+        "locked_by": dice.choice(("admin", "owner")),
         "locked": dice.random() < 0.3,
         "deleted": number if dice.random() < 0.2 else 0,
         "hidden": dice.choice((False, False, False, None, True)),
@@ -86,7 +88,12 @@ def fill(urls: list[str], seed: int, *, nulls: bool, each: int = 40) -> list[str
             url,
             "instance_metadata",
             [
-                {"instance_uuid": one["uuid"], "key": key, "value": f"v{key}", "deleted": 0}
+                {
+                    "instance_uuid": one["uuid"],
+                    "key": key,
+                    "value": f"v{key}",
+                    "deleted": one["deleted"],
+                }
                 for one in rows
                 for key in dice.sample("xyz", dice.randint(0, 2))
             ],

@@ -23,7 +23,7 @@ def answer(case: dict[str, Any], urls: list[str]) -> Any:
     from nova.db.main import api as db
     from nova.objects import cell_mapping
 
-    admin = context.get_admin_context(read_deleted="yes")
+    admin = context.get_admin_context()
     keys = [one[0] for one in case["sort"]] or None
     dirs = [one[1] for one in case["sort"]] or None
     if case["one"]:

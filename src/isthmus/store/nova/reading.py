@@ -18,6 +18,11 @@ from isthmus import errors
 _ODD_URL = (exc.ArgumentError, ValueError, TypeError, AttributeError, ImportError, OSError)
 
 
+#: What MariaDB answers to a statement, and its driver calls operational: an unknown column, and a
+#: regular expression that makes no sense.
+_REFUSALS = frozenset({1054, 1139})
+
+
 @contextlib.contextmanager
 def reading(url: str, timeout_s: float) -> Iterator[sa.Connection]:
     """Open one transaction that reads, on a connection of its own.
@@ -102,7 +107,8 @@ def _matches(pattern: str, text: str | None) -> bool:
 
 def translate(error: exc.DBAPIError) -> errors.IsthmusError:
     """Return the error of ours for an error of the driver."""
-    if "no such " in str(error.orig):  # SQLite, of tables and columns
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    if "no such " in str(error.orig) or code in _REFUSALS:  # SQLite's words, of tables and columns
         return errors.Inconsistent(f"the database refused a statement: {error.orig}")
     if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
         return errors.Unreachable(f"the database does not answer: {error.orig}")

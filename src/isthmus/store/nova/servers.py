@@ -41,6 +41,7 @@ _TEXTS = frozenset(
         "vm_state",
     }
 )
+_ENUMS = frozenset({"locked_by"})
 #: Columns of text are no longer than this, in characters.
 _LONGEST = 255
 
@@ -107,7 +108,7 @@ def _read_rows(
     if after is not None:
         statement = statement.where(_plan_after(query.order, after))
     for one in query.order:
-        column = _TABLE.c[one.column]
+        column = _sorted_by(one.column)
         statement = statement.order_by(column.desc() if one.descending else column.asc())
     width = len(_TABLE.c)
     names = [one.name for one in _TABLE.c]
@@ -115,6 +116,12 @@ def _read_rows(
         (list(row[width:]), dict(zip(names, row[:width], strict=True)))
         for row in connection.execute(statement.limit(size))
     ]
+
+
+def _sorted_by(column: str) -> sa.ColumnElement[Any]:
+    """Return what a column is sorted and compared by; MariaDB sorts an ENUM by its numbers."""
+    plain = _TABLE.c[column]
+    return sa.cast(plain, sa.String(_LONGEST)) if column in _ENUMS else plain
 
 
 def _rank(column: str, dialect: str) -> sa.ColumnElement[Any]:
@@ -134,7 +141,7 @@ def _plan_after(order: Sequence[SortKey], values: Sequence[Any]) -> sa.ColumnEle
     ways = []
     equal: list[sa.ColumnElement[bool]] = []
     for one, value in zip(order, values, strict=True):
-        column = _TABLE.c[one.column]
+        column = _sorted_by(one.column)
         if one.descending and value is not None:
             ways.append(sa.and_(*equal, sa.or_(column < value, column.is_(None))))
         elif not one.descending:
