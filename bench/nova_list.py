@@ -15,7 +15,7 @@ import sys
 import time
 
 
-def main() -> None:
+def answer() -> None:
     from nova import config, context, objects
     from oslo_messaging import transport
 
@@ -71,4 +71,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    answer()

@@ -180,6 +180,8 @@ def test_a_cell_that_fails_in_the_middle_keeps_what_it_gave() -> None:
     assert sum(cell == "west" for _, cell in found) == plan_batch(300, 3)
     assert sum(cell == "east" for _, cell in found) == 300 - plan_batch(300, 3)
     assert [one.uuid for one in small.silent] == ["west"]
+    # Which of its servers were shown nobody remembers, so none is shown twice.
+    assert list(list_unknown(small, Mapped(rows), "")) == []
 
 
 def test_unknown_servers_stay_within_the_limit() -> None:

@@ -41,6 +41,7 @@ class Listing:
     limit: int | None = None
     silent: list[Cell] = field(default_factory=list)  #: with `error`, after the iteration
     count: int = 0  #: rows so far
+    given: dict[str, int] = field(default_factory=dict)  #: uuid of a cell -> its rows so far
 
     def __iter__(self) -> Iterator[ServerRow]:
         """Yield rows in order."""
@@ -52,6 +53,7 @@ class Listing:
         try:
             for row in _merge(feeds, self.query, self.budget_s):
                 self.count += 1
+                self.given[row.cell] = self.given.get(row.cell, 0) + 1
                 yield row
                 if self.count == self.limit:  # and wait for no further row
                     break
@@ -139,7 +141,9 @@ def find_after(
 def list_unknown(
     listing: Listing, mappings: Mappings, project: str
 ) -> Iterator[tuple[Cell, InstanceMapping]]:
-    """List what the cells that did not answer have, up to the limit of the list.
+    """List what the cells that did not answer at all have, up to the limit of the list.
+
+    Which of its servers a cell had given before it fell silent nobody remembers.
 
     Args:
         listing: at its end.
@@ -147,6 +151,8 @@ def list_unknown(
         project: whose servers; empty for all.
     """
     for cell in listing.silent:
+        if listing.given.get(cell.uuid):
+            continue
         for one in mappings.list_unknown(cell.uuid, project):
             if listing.limit is not None and listing.count >= listing.limit:
                 return

@@ -145,14 +145,14 @@ def _shows_unknown(listing: "Listing") -> bool:
 def _say_silent(listing: "Listing", directory: "Directory") -> None:
     for cell in listing.silent:
         count = directory.mappings.count_unknown(cell.uuid, listing.query.filters.project_id)
-        have = counted(count, "server")
-        what = "is UNKNOWN" if _shows_unknown(listing) else "is left out, whether it matches or not"
-        what = (
-            what
-            if count == 1
-            else what.replace("is ", "are ", 1).replace("it matches", "they match")
-        )
-        note(f"Cell {cell.name} does not answer, and {have} of it {what}: {cell.error}.")
+        given = listing.given.get(cell.uuid, 0)
+        if given:
+            what = f"fell silent after {given} of its {counted(count, 'server')}"
+        elif _shows_unknown(listing):
+            what = f"does not answer, {counted(count, 'server')} of it UNKNOWN"
+        else:
+            what = f"does not answer, {counted(count, 'server')} of it left out, matching or not"
+        note(f"Cell {cell.name} {what}: {cell.error}.")
 
 
 def _add_flavor(filters: "ServerFilters", directory: "Directory", flavor: str) -> "ServerFilters":
