@@ -13,9 +13,13 @@ Answer = TypeVar("Answer")
 
 
 def ask_cells(
-    cells: tuple[CellAddress, ...], ask: Callable[[CellAddress], Answer], budget_s: float
+    cells: tuple[CellAddress, ...],
+    ask: Callable[[CellAddress], Answer],
+    budget_s: float,
+    *,
+    with_cell0: bool = False,
 ) -> dict[str, Answer | errors.IsthmusError]:
-    """Ask every cell but cell0, each in a thread of its own.
+    """Ask every cell, each in a thread of its own.
 
     A thread that hangs is left to itself: it has a socket timeout, and no process waits for it.
 
@@ -23,6 +27,7 @@ def ask_cells(
         cells: whom to ask.
         ask: returns the answer of one.
         budget_s: who has not answered by then has not answered.
+        with_cell0: ask that one too, which has no hosts.
 
     Returns:
         For each cell by uuid the answer, or the error.
@@ -35,7 +40,7 @@ def ask_cells(
         except BaseException as exc:  # noqa: BLE001 - it is raised where it is waited for
             answers.put((address.cell.uuid, exc))
 
-    asked = [one for one in cells if one.cell.uuid != CELL0_UUID]
+    asked = [one for one in cells if with_cell0 or one.cell.uuid != CELL0_UUID]
     for address in asked:
         threading.Thread(target=run, args=(address,), daemon=True).start()
     late = errors.TimedOut(f"no answer within {budget_s:g} s")

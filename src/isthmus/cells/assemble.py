@@ -15,6 +15,7 @@ from isthmus.model.compute.cloud import (
     Provider,
     ResourceInventory,
 )
+from isthmus.model.compute.health import CellState
 
 
 def assemble(
@@ -68,6 +69,24 @@ def assemble(
         inventories=inventories,
         flavors=api.flavors,
     )
+
+
+def assemble_states(
+    cells: Sequence[Cell], answers: Mapping[str, CellState | errors.IsthmusError]
+) -> tuple[CellState, ...]:
+    """Put together what the cells said of themselves.
+
+    Args:
+        cells: all of them.
+        answers: uuid of a cell -> its state, or why its database did not answer.
+    """
+    found = []
+    for cell in cells:
+        answer = answers[cell.uuid]
+        if isinstance(answer, errors.IsthmusError):
+            answer = CellState(cell=dataclasses.replace(cell, error=answer.message))
+        found.append(answer)
+    return tuple(found)
 
 
 def name_cells(cells: Sequence[Cell]) -> list[Cell]:

@@ -39,7 +39,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("gather", "diagnose.gather", "Write what `why` reads into a file, without secrets.", "Cloud"),
     ("check", "diagnose.check", "Look for faults at all sites, without a question.", "Cloud"),
     ("explain", "diagnose.explain", "How an object is realised, down to the tap.", "Cloud"),
-    ("cell", "compute.cell", "Cells of Nova: how much still fits, and their servers.", "Hosts"),
+    ("cell", "compute.cell", "Cells of Nova: how they stand, what fits, their servers.", "Hosts"),
     ("lab", "lab", "A whole cloud on this machine.", "Lab"),
     ("demo", "demo", "Bring up a lab and stretch a network over its sites.", "Lab"),
     ("build", "hosts.build", "From racks to machines that run, by a fleet file.", "Hosts"),

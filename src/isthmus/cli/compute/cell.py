@@ -1,7 +1,6 @@
 """`isthmus cell`: how much still fits into the cells of a cloud, and what is in them."""
 
 import enum
-import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
+from isthmus.cli.compute import health
+from isthmus.cli.compute.check import check_timeout
 from isthmus.cli.compute.servers import show_servers
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format, note
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
     from isthmus.cells.protocols import Fit
 
 app = typer.Typer(
-    no_args_is_help=True, help="Cells of Nova: how much still fits, and their servers."
+    no_args_is_help=True, help="Cells of Nova: how they stand, what fits, their servers."
 )
 
 COLUMNS = ("flavor", "scope", "fits", "hosts", "of_hosts", "largest", "stranded", "bound_by")
 EXPLAINED = ("flavor", "scope", "bound_by", "hosts", "without")
 SETS = ("set", "fits", "at_most")
-#: The longest wait that is taken, in seconds.
-MOST_SECONDS = 3600
 _COUNT = re.compile(r"(.+)=\s*([0-9]{1,9})\s*", re.DOTALL)
 #: Exit code where a cell did not answer: what is printed is without it.
 UNANSWERED = EXIT_FOUND
@@ -57,11 +56,13 @@ class Fill(enum.StrEnum):
 
 
 app.command("servers")(show_servers)
+app.command("list")(health.list_cells)
+app.command("verify")(health.verify_cells)
 
 
 @app.callback()
 def _noun() -> None:
-    """Cells of Nova: how much still fits, and their servers."""
+    """Cells of Nova: how they stand, what fits, their servers."""
 
 
 @app.command("capacity")
@@ -147,16 +148,6 @@ def _find(cloud: ComputeCloud, name: str) -> Flavor:
         near = name_near(name, [one.name for one in cloud.flavors])
         raise errors.NotFound(f"there is no flavor {name!r}{near}")
     return found[0]
-
-
-def check_timeout(timeout: float) -> None:
-    """Check a number of seconds.
-
-    Raises:
-        Invalid: it is none, or more than anybody waits.
-    """
-    if not math.isfinite(timeout) or timeout > MOST_SECONDS:
-        raise errors.Invalid(f"--timeout {timeout:g}: give seconds, {MOST_SECONDS} at most")
 
 
 def _parse_counts(text: str) -> list[tuple[str, int]]:

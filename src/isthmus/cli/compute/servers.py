@@ -10,6 +10,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
+from isthmus.cli.compute.check import check_timeout
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format, note
 from isthmus.config.nova import NOVA_FILE
@@ -78,7 +79,6 @@ def show_servers(
     """
     from isthmus.cells.servers import view
     from isthmus.cells.servers.order import plan_order
-    from isthmus.cli.compute.cell import check_timeout
     from isthmus.model.compute.server import ServerFilters, ServerQuery
     from isthmus.wiring.compute.servers import open_directory, open_listing
 

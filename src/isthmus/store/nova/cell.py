@@ -4,9 +4,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.compute.cloud import CellHosts, ComputeHost
+from isthmus.model.compute.cloud import Cell, CellHosts, ComputeHost
+from isthmus.model.compute.health import CellState
 from isthmus.store.nova import tables
 from isthmus.store.nova.reading import read_now, reading
+
+#: Moves of these states hold no allocations any more.
+_ENDED = ("error", "failed", "completed", "confirmed", "reverted", "cancelled", "done")
 
 
 def collect_hosts(
@@ -64,6 +68,44 @@ def collect_hosts(
             )
         )
         return CellHosts(hosts=hosts, version=version or 0)
+
+
+def collect_state(url: str, cell: Cell, *, down_time_s: int, timeout_s: float) -> CellState:
+    """Read what a cell has: hosts, servers, moves, and the revision of its tables.
+
+    Args:
+        url: of the cell's database.
+        cell: whose it is.
+        down_time_s: a service is down that was not seen for so long, by the database's clock.
+        timeout_s: for each answer.
+
+    Raises:
+        Unreachable: the database does not answer.
+    """
+    found = collect_hosts(url, cell.name, down_time_s=down_time_s, timeout_s=timeout_s)
+    instance, move = tables.INSTANCES.c, tables.MIGRATIONS.c
+    with reading(url, timeout_s) as connection:
+        servers = connection.scalars(
+            sa.select(instance.uuid).where(
+                instance.deleted == 0, sa.or_(instance.hidden == 0, instance.hidden.is_(None))
+            )
+        )
+        moves = connection.scalars(
+            sa.select(move.uuid).where(move.deleted == 0, move.status.not_in(_ENDED))
+        )
+        return CellState(
+            cell=cell,
+            hosts=found.hosts,
+            schema=_read_schema(connection),
+            servers=frozenset(servers),
+            migrations=frozenset(moves),
+        )
+
+
+def _read_schema(connection: sa.Connection) -> str:
+    if not sa.inspect(connection).has_table(tables.REVISION.name):
+        return ""
+    return connection.scalar(sa.select(tables.REVISION.c.version_num)) or ""
 
 
 def _to_host(row: Any, cell: str, closed: str, cpu_ratio: float, ram_ratio: float) -> ComputeHost:

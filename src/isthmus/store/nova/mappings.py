@@ -31,6 +31,35 @@ def collect_cells(url: str, template: str, timeout_s: float) -> tuple[CellAddres
         return list_cells(connection, template)
 
 
+def collect_links(
+    url: str, timeout_s: float
+) -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
+    """Read which cell each host and each server is mapped to, and which servers are leaving.
+
+    A mapping to a cell that does not exist has the number of that instead of a uuid; a server that
+    no cell has yet is mapped to the empty one.
+
+    Raises:
+        Unreachable: the database does not answer.
+    """
+    host = tables.HOST_MAPPINGS.c
+    with reading(url, timeout_s) as connection:
+        uuids = {row[0]: row[1] for row in connection.execute(sa.select(_CELLS.id, _CELLS.uuid))}
+        hosts = {
+            name: uuids.get(cell, str(cell))
+            for name, cell in connection.execute(sa.select(host.host, host.cell_id))
+        }
+        servers: dict[str, str] = {}
+        leaving = set()
+        for uuid, cell, queued in connection.execute(
+            sa.select(_TABLE.instance_uuid, _TABLE.cell_id, _TABLE.queued_for_delete)
+        ):
+            servers[uuid] = "" if cell is None else uuids.get(cell, str(cell))
+            if queued:
+                leaving.add(uuid)
+    return hosts, servers, frozenset(leaving)
+
+
 class ApiMappings:
     """The mappings of servers to cells."""
 

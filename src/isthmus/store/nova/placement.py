@@ -22,6 +22,24 @@ def collect_providers(
         return _list_providers(connection), _list_inventories(connection)
 
 
+def collect_consumers(url: str, timeout_s: float) -> dict[str, str]:
+    """Read who holds allocations, and of which root provider, both by uuid.
+
+    Raises:
+        Unreachable: the database does not answer.
+    """
+    taken, provider = tables.ALLOCATIONS.c, tables.RESOURCE_PROVIDERS
+    root = provider.alias()
+    with reading(url, timeout_s) as connection:
+        statement = (
+            sa.select(taken.consumer_id, root.c.uuid)
+            .join_from(tables.ALLOCATIONS, provider, provider.c.id == taken.resource_provider_id)
+            .join(root, root.c.id == provider.c.root_provider_id)
+            .distinct()
+        )
+        return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 def _list_providers(connection: sa.Connection) -> tuple[Provider, ...]:
     provider = tables.RESOURCE_PROVIDERS
     traits = _join(connection, tables.PROVIDER_TRAITS, "trait_id", tables.TRAITS, "name")

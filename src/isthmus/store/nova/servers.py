@@ -236,7 +236,7 @@ def _read_tags(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
 def _read_flavors(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
     table = tables.INSTANCE_EXTRA.c
     statement = sa.select(table.instance_uuid, table.flavor).where(table.instance_uuid.in_(uuids))
-    return dict(connection.execute(statement))
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def _read_networks(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _read_networks(connection: sa.Connection, uuids: list[str]) -> dict[str, Any
     statement = sa.select(table.instance_uuid, table.network_info).where(
         table.instance_uuid.in_(uuids)
     )
-    return dict(connection.execute(statement))
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 _Reader = Callable[[sa.Connection, list[str]], dict[str, Any]]

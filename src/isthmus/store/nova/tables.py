@@ -108,6 +108,8 @@ INSTANCES = _table(
 INSTANCE_METADATA = _table("instance_metadata", "instance_uuid", "key", "value", "deleted")
 INSTANCE_EXTRA = _table("instance_extra", "instance_uuid", "flavor")
 INSTANCE_INFO_CACHES = _table("instance_info_caches", "instance_uuid", "network_info", "deleted")
+MIGRATIONS = _table("migrations", "uuid", "status", "deleted")
+REVISION = _table("alembic_version", "version_num")
 TAGS = _table("tags", "resource_id", "tag")
 
 # Placement.
