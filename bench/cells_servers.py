@@ -197,16 +197,17 @@ def measure_memory(api: str, limit: int | None) -> tuple[int, float]:
 
 
 def compare(api: str, nova: Nova) -> None:
-    ours, theirs = [], []
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
     for number in range(ROUNDS + 1):
         own, other = list_ours(api, LIMIT), nova.list(LIMIT)
         assert own[2] == other[2], "the order differs"
         if number:  # the first one warms both up
-            ours.append(own)
-            theirs.append(other)
+            ours.append(own[:2])
+            theirs.append(other[:2])
     for name, at in (("wall", 0), ("CPU of the process", 1)):
-        mine = statistics.median(float(one[at]) for one in ours)  # type: ignore[arg-type]
-        peer = statistics.median(float(one[at]) for one in theirs)  # type: ignore[arg-type]
+        mine = statistics.median(one[at] for one in ours)
+        peer = statistics.median(one[at] for one in theirs)
         print(
             f"{name}: ours {mine:.3f} s, Nova's {peer:.3f} s, ratio {peer / mine:.1f} "
             f"(target {TARGET_RATIO:g})"

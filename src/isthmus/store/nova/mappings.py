@@ -1,6 +1,7 @@
 """The mappings of servers to cells, and the cells, in Nova's API database."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -134,7 +135,7 @@ class ApiMappings:
 _JOINED = tables.INSTANCE_MAPPINGS.outerjoin(tables.CELL_MAPPINGS, _CELLS.id == _TABLE.cell_id)
 
 
-def _select() -> sa.Select[tuple[int, str, str, object, str]]:
+def _select() -> sa.Select[Any]:
     return sa.select(
         _TABLE.id,
         _TABLE.instance_uuid,
@@ -153,7 +154,7 @@ def _in_use(project: str) -> list[sa.ColumnElement[bool]]:
     return found
 
 
-def _to_mapping(row: sa.Row[tuple[int, str, str, object, str]]) -> InstanceMapping:
+def _to_mapping(row: Any) -> InstanceMapping:
     return InstanceMapping(
         uuid=row.instance_uuid,
         project_id=row.project_id or "",
