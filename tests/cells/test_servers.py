@@ -83,11 +83,18 @@ def shown(rows: list[ServerRow]) -> list[dict[str, Any]]:
     ]
 
 
-def compare(urls: list[str], seed: int) -> None:
-    """Hold drawn lists against Nova's; without NULL it answers all of them."""
+def compare(urls: list[str], seed: int, *, count: int = CASES, without: str = "") -> None:
+    """Hold drawn lists against Nova's; without NULL it answers all of them.
+
+    Args:
+        urls: of the databases.
+        seed: of the dice.
+        count: of lists.
+        without: a column that nothing is sorted by.
+    """
     uuids = fill(urls, seed, nulls=False)
     dice = random.Random(seed)
-    cases = [draw_case(dice, uuids) for _ in range(CASES)]
+    cases = [leave_out(draw_case(dice, uuids), without) for _ in range(count)]
     wrong = []
     answers = ask_nova(urls, cases)
     for case, answer in zip(cases, answers, strict=True):
@@ -95,12 +102,16 @@ def compare(urls: list[str], seed: int) -> None:
         if ours != answer:
             wrong.append((case, ours, answer))
     assert wrong == []
-    assert sum(len(one) for one in answers) > 10 * CASES
+    assert sum(len(one) for one in answers) > 8 * count
     paged = [one for one, answer in zip(cases, answers, strict=True) if one["marker"] and answer]
-    assert len(paged) > 10
+    assert len(paged) > count / 6
 
 
-def compare_nulls(urls: list[str], seed: int) -> None:
+def leave_out(case: dict[str, Any], column: str) -> dict[str, Any]:
+    return {**case, "sort": [one for one in case["sort"] if one[0] != column]}
+
+
+def compare_nulls(urls: list[str], seed: int, *, count: int = 40, without: str = "") -> None:
     """Hold lists by columns with NULL against the order of one database with all rows.
 
     Nova 34 cannot merge these: it compares None, and asks for what is greater than None.
@@ -108,10 +119,11 @@ def compare_nulls(urls: list[str], seed: int) -> None:
     fill(urls, seed, nulls=True)
     dice = random.Random(seed)
     cases = []
-    for number in range(40):
-        case = draw_case(dice, ["unused"])
-        if not any(key in NULLED for key, _ in case["sort"]):
-            case["sort"] = [[NULLED[number % len(NULLED)], dice.choice(("asc", "desc"))]]
+    columns = [one for one in NULLED if one != without]
+    for number in range(count):
+        case = leave_out(draw_case(dice, ["unused"]), without)
+        if not any(key in columns for key, _ in case["sort"]):
+            case["sort"] = [[columns[number % len(columns)], dice.choice(("asc", "desc"))]]
         cases.append({**case, "limit": None, "marker": None})
     whole = ask_nova(urls, [{**one, "one": True} for one in cases])
     merged = ask_nova(urls, cases)
@@ -131,8 +143,8 @@ def compare_nulls(urls: list[str], seed: int) -> None:
             marker = found[-1]
             pages += 1
         assert found == order, case
-    assert pages > 100
-    assert failed > 5  # else the oracle has learned it, and is to be asked
+    assert pages > 2 * count
+    assert failed > count / 8  # else the oracle has learned it, and is to be asked
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -183,13 +195,20 @@ def empty(urls: list[str]) -> None:
 
 @pytest.mark.db
 def test_mariadb_rows_and_order_are_those_of_nova(mariadb_urls: list[str]) -> None:
-    compare(mariadb_urls, 4)
+    # What is locked by whom is an ENUM: a cell gives it by number, and Nova merges it by text.
     empty(mariadb_urls)
+    compare(mariadb_urls, 4, count=25, without="locked_by")
 
 
 @pytest.mark.db
 def test_mariadb_null_and_collation(mariadb_urls: list[str]) -> None:
-    compare_nulls(mariadb_urls, 5)
+    empty(mariadb_urls)
+    compare_nulls(mariadb_urls, 5, count=16, without="locked_by")
+    case: dict[str, Any] = {"sort": [["locked_by", "desc"]], "filters": {}, "limit": None}
+    whole = [one.values["uuid"] for one in list_ours(mariadb_urls[0], {**case, "marker": None})]
+    for at in (0, 30, 80, 110):
+        rest = list_ours(mariadb_urls[0], {**case, "marker": whole[at]})
+        assert [one.values["uuid"] for one in rest] == whole[at + 1 :]
     empty(mariadb_urls)
     # Names that differ in case, in accents and in blanks at their end are equal there: the uuid
     # decides, over all cells.
@@ -213,8 +232,7 @@ def test_mariadb_null_and_collation(mariadb_urls: list[str]) -> None:
             "limit": None,
             "marker": None,
         }
-        (whole,) = ask_nova(mariadb_urls, [case])
+        (answer,) = ask_nova(mariadb_urls, [case])
         assert [one.values["uuid"] for one in list_ours(mariadb_urls[0], case)] == [
-            one["uuid"] for one in whole
+            one["uuid"] for one in answer
         ]
-    empty(mariadb_urls)
