@@ -207,11 +207,18 @@ def test_memory_is_bound_by_batches() -> None:
     rows = make_rows(0, 9000, 9000)
     listing = iter(make_listing(rows, limit=None, budget_s=30.0))
     next(listing)
-    # What is read ahead: a batch that is taken, those in the queue, and one that waits to enter.
-    until(lambda: rows.read == 2 * MOST * (AHEAD + 2))
+    # A batch that rows are taken from, and those that are read ahead.
+    until(lambda: rows.read == 2 * MOST * (AHEAD + 1))
     ahead = [rows.read - seen for seen, _ in enumerate(listing, 2)]
-    assert max(ahead) <= 2 * MOST * (AHEAD + 2)
+    assert max(ahead) <= 2 * MOST * (AHEAD + 1)
     assert rows.read == 18000
+
+
+def test_a_page_reads_little_more_than_it_shows() -> None:
+    rows = make_rows(0, 9000, 9000)
+    assert len(list(make_listing(rows, limit=1000, budget_s=30.0))) == 1000
+    assert rows.read == 2 * plan_batch(1000, 3) * 2  # two batches of each cell, to fill the page
+    assert plan_batch(1000, 3) == 366
 
 
 def test_a_list_that_is_given_up_leaves_no_thread_reading() -> None:

@@ -1,6 +1,5 @@
-"""One cell's part of a list: a thread reads batches ahead, and the merge takes rows from it."""
+"""One cell's part of a list: a thread reads a batch on demand, and the merge takes rows from it."""
 
-import contextlib
 import queue
 import threading
 import time
@@ -12,10 +11,8 @@ from isthmus.cells.servers.protocols import Servers
 from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.server import ServerQuery, ServerRow
 
-#: Batches that a cell reads ahead of the merge: memory is this times the size of one.
-AHEAD = 2
-#: How often a thread whose batches nobody takes looks whether the list was given up.
-_LOOK_S = 1.0
+#: Batches that a cell reads ahead of the merge in a list without end.
+AHEAD = 1
 
 
 class Feed:
@@ -28,6 +25,7 @@ class Feed:
         query: ServerQuery,
         *,
         size: int,
+        ahead: int,
         breakers: Breakers,
     ) -> None:
         """Start to read, unless the breaker is open.
@@ -37,12 +35,16 @@ class Feed:
             servers: reads.
             query: what is asked for.
             size: rows in a batch.
+            ahead: batches that are read before they are asked for; the first one always is.
             breakers: of all cells.
         """
         self.cell = address.cell
         self.error = ""  #: why no more rows come; empty where it is at its end
         self._breakers = breakers
-        self._batches: queue.Queue[list[ServerRow] | BaseException | None] = queue.Queue(AHEAD)
+        self._batches: queue.SimpleQueue[list[ServerRow] | BaseException | None]
+        self._batches = queue.SimpleQueue()
+        self._demand = threading.Semaphore(1 + ahead)
+        self._has_taken = False
         self._rows: Iterator[ServerRow] = iter(())
         self._given_up = threading.Event()
         self._is_open = True
@@ -57,21 +59,19 @@ class Feed:
 
     def _read(self, address: CellAddress, servers: Servers, query: ServerQuery, size: int) -> None:
         try:
-            for batch in servers.batches(address, query, size):
-                self._put(batch)
+            batches = servers.batches(address, query, size)
+            while True:
+                self._demand.acquire()
                 if self._given_up.is_set():
                     return
-            self._put(None)
+                batch = next(batches, None)
+                self._batches.put(batch)
+                if batch is None:
+                    return
         except BaseException as exc:  # noqa: BLE001 - it is raised where it is waited for
-            self._put(exc)
+            self._batches.put(exc)
         finally:
             self._breakers.settle(self.cell.uuid)
-
-    def _put(self, item: list[ServerRow] | BaseException | None) -> None:
-        while not self._given_up.is_set():
-            with contextlib.suppress(queue.Full):
-                self._batches.put(item, timeout=_LOOK_S)
-                break
 
     def next(self, deadline: float, budget_s: float) -> ServerRow | None:
         """Return the next row, None at the end or where the cell does not answer (`error`).
@@ -84,6 +84,9 @@ class Feed:
             row = next(self._rows, None)
             if row is not None:
                 return row
+            if self._has_taken:
+                self._demand.release()
+                self._has_taken = False
             try:
                 item = self._batches.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
@@ -99,6 +102,7 @@ class Feed:
             else:
                 self._breakers.record_answer(self.cell.uuid)
                 self._rows = iter(item)
+                self._has_taken = True
         return None
 
     def _fail(self, why: str) -> None:
@@ -110,3 +114,4 @@ class Feed:
         """Read no more."""
         self._is_open = False
         self._given_up.set()
+        self._demand.release()

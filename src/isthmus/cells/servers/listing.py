@@ -1,8 +1,8 @@
 """One list over all cells: asked at once, merged in one order, never waiting for one that hangs.
 
-Memory is bound by batches, not by servers: each cell is read a few batches ahead (`feed`), and the
-merge holds one row of each cell. What a cell that does not answer has comes at the end, from the
-API database's mappings: nobody knows where in the order it would stand.
+Memory is bound by batches, not by servers: each cell is read one batch ahead at most (`feed`), and
+the merge holds one row of each. What a cell that does not answer has comes at the end, from the API
+database's mappings: nobody knows where in the order it would stand.
 """
 
 import heapq
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from isthmus import errors
 from isthmus.cells.servers.breaker import Breakers
-from isthmus.cells.servers.feed import Feed
+from isthmus.cells.servers.feed import AHEAD, Feed
 from isthmus.cells.servers.order import rank_row
 from isthmus.cells.servers.protocols import Mappings, Servers
 from isthmus.model.compute.cloud import Cell, CellAddress
@@ -46,8 +46,9 @@ class Listing:
     def __iter__(self) -> Iterator[ServerRow]:
         """Yield rows in order."""
         size = plan_batch(self.limit, len(self.cells))
+        ahead = AHEAD if self.limit is None else 0  # most pages need the first batch alone
         feeds = [
-            Feed(one, self.servers, self.query, size=size, breakers=self.breakers)
+            Feed(one, self.servers, self.query, size=size, ahead=ahead, breakers=self.breakers)
             for one in self.cells
         ]
         try:
@@ -67,7 +68,7 @@ def plan_batch(limit: int | None, cells: int) -> int:
     """Return how many rows a cell is asked for at once: a little more than its even part.
 
     As Nova does by default (`instance_list_cells_batch_strategy` distributed), and no more than
-    `MOST`, since each cell has a few batches in memory.
+    `MOST`, since each cell has two batches in memory.
     """
     if limit is None:
         return MOST
