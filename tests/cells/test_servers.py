@@ -32,7 +32,7 @@ def make_sqlite(folder: Path) -> list[str]:
     return urls
 
 
-def ask_nova(urls: list[str], cases: list[dict[str, Any]]) -> list[Any]:
+def ask_nova(urls: list[str], cases: Any) -> list[Any]:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(ORACLE), *urls],
         input=json.dumps(cases),
@@ -159,7 +159,7 @@ def test_null_comes_before_every_value_in_all_cells(tmp_path: Path) -> None:
 def test_a_marker_of_nobody_is_not_found(tmp_path: Path) -> None:
     urls = make_sqlite(tmp_path)
     fill(urls, 1, nulls=False, each=2)
-    case = {"sort": [], "filters": {}, "limit": None, "marker": "nobody"}
+    case: dict[str, Any] = {"sort": [], "filters": {}, "limit": None, "marker": "nobody"}
     with pytest.raises(errors.NotFound, match="marker nobody not found"):
         list_ours(urls[0], case)
 

@@ -3,7 +3,7 @@
 import itertools
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +126,14 @@ def test_pages_are_the_whole_list(nova: Nova, capsys: pytest.CaptureFixture[str]
 def test_filters(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
     fields = ("--fields", "id,name,status,host,project_id,locked,deleted_at")
     _, rows, _ = call(nova, capsys, "--all-projects", *fields)
-    for words, keep in (
+    kept: tuple[tuple[tuple[str, ...], Callable[[dict[str, Any]], bool]], ...] = (
         (("--name", "^web"), lambda one: (one["name"] or "").startswith("web")),
         (("--host", "h2"), lambda one: one["host"] == "h2"),
         (("--status", "reboot"), lambda one: one["status"] == "REBOOT"),
-        (("--locked",), lambda one: one["locked"]),
+        (("--locked",), lambda one: bool(one["locked"])),
         (("--unlocked", "--host", "h1"), lambda one: not one["locked"] and one["host"] == "h1"),
-    ):
+    )
+    for words, keep in kept:
         _, found, _ = call(nova, capsys, "--all-projects", *words, *fields)
         if words[0] != "--status":  # the states behind one status may be those of others too
             assert found == [one for one in rows if keep(one)], words

@@ -9,6 +9,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from isthmus import errors
 from isthmus.model.compute.server import ServerRow, SortKey
 from isthmus.model.form import name_near
@@ -87,12 +89,14 @@ class _Descending:
     def __init__(self, value: Any) -> None:
         self.value = value
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Descending) and bool(self.value == other.value)
 
     def __lt__(self, other: "_Descending") -> bool:
         return bool(other.value < self.value)
 
+    @override
     def __hash__(self) -> int:
         return hash(self.value)
 
