@@ -83,22 +83,6 @@ PROCESSES = (
         hangs="ovn-controller goes on without it; isthmus why asks the hypervisor",
     ),
     Process(
-        "central.memcached",
-        "memcached.silent",
-        "central",
-        "memcached",
-        gap="Keystone and Neutron go on without their cache; each call costs more",
-        printed=False,
-    ),
-    Process(
-        "site1.memcached",
-        "memcached.silent",
-        "site1",
-        "memcached",
-        gap="Keystone and Neutron go on without their cache; each call costs more",
-        printed=False,
-    ),
-    Process(
         "site1.maintenance",
         "neutron.maintenance.silent",
         "site1",
