@@ -120,7 +120,7 @@ def boot(person: Person, site: str, port_id: str) -> dict[str, Any]:
 
     def made() -> bool:
         done = person.run(*words, check=False)
-        assert done.returncode == 0 or "try again" in done.stderr, done.stderr
+        assert done.returncode == 0 or "answered 503" in done.stderr, done.stderr
         return done.returncode == 0
 
     until(made, what=f"the port is at {site}", timeout_s=120)
