@@ -280,6 +280,16 @@ def test_two_faults_are_both_named(first: str, second: str) -> None:
     assert {first, second} <= codes
 
 
+def test_that_there_is_no_tunnel_follows_from_a_hypervisor_that_makes_none() -> None:
+    tables = healthy()
+    put(H1, "Open_vSwitch", "external_ids", tables[H1]["Open_vSwitch"][0]["external_ids"],
+        external_ids={"ovn-encap-ip": "172.30.1.11"})(tables)  # fmt: skip
+    for row in tables[H1]["Interface"]:
+        row["options"] = {}
+    codes = [one.verdict.code for one in ask(tables).blockers]
+    assert codes == ["host.not_interconn"]
+
+
 @pytest.mark.parametrize("source", [Source.NB, Source.SB])
 @pytest.mark.parametrize("place", ["s1", "s2"])
 def test_without_the_rows_of_a_site_it_is_not_told(source: Source, place: str) -> None:

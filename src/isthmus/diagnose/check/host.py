@@ -128,6 +128,7 @@ def check_tunnel(look: Look) -> Iterator[Verdict]:
             look.evidence(Source.HOST, host, "external_ids lacks ovn-is-interconn=true"),
             f"on {host}: ovs-vsctl set Open_vSwitch . external_ids:ovn-is-interconn=true",
         )
+        return  # that there is no tunnel follows
     tunnels = {
         str((row.get("options") or {}).get("remote_ip"))
         for row in look.world.rows(Source.HOST, host, "Interface")
