@@ -21,18 +21,24 @@ _VERSION = "/v2.0"
 #: Roles of services, of Keystone and ours; a tenant's refusals are Neutron's own business.
 _SERVICE = "service"
 _OUR_ROLES = "isthmus_"
-#: Roles of our services, which only POST to the resources that Isthmus adds.
+#: What a service of ours asks to see whether a tier answers at all, with its Keystone.
+#: (`definition` has the aliases, and imports Neutron.)
+_SMALL = ("/extensions/isthmus", "/extensions/isthmus-local")
+#: Roles of our services, which only POST to the resources that Isthmus adds, and GET that.
 _MACHINES = frozenset({"isthmus_site", "isthmus_xjob", "isthmus_carrier"})
 
 
 def find_verdict(environ: Mapping[str, Any], status: int) -> str:
     """Return the word for an answer that is logged; "" for one that is not."""
     roles = str(environ.get("HTTP_X_ROLES", "")).split(",")
-    ours = str(environ.get("PATH_INFO", "")).removeprefix(_VERSION).startswith(_OURS)
+    path = str(environ.get("PATH_INFO", "")).removeprefix(_VERSION)
+    ours = path.startswith(_OURS)
     our_service = any(role.startswith(_OUR_ROLES) for role in roles)
     if status >= 400 and (ours or our_service or _SERVICE in roles or status in (401, 403, 413)):
         return "refused"
-    if _MACHINES.intersection(roles) and not (ours and environ.get("REQUEST_METHOD") == "POST"):
+    method = environ.get("REQUEST_METHOD")
+    known = (ours and method == "POST") or (path in _SMALL and method == "GET")
+    if _MACHINES.intersection(roles) and not known:
         return "unexpected"
     context = environ.get("neutron.context")
     # A service of another tier: this tier's policy does not know its role.
