@@ -13,7 +13,16 @@ from oslo_config import cfg
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.tier import identity, maker, services
 from isthmus.lab.tier.clouds import PEOPLE, render_clouds
-from isthmus.lab.tier.render import Auth, Flavour, NeutronServer, Ovn, render_neutron, render_paste
+from isthmus.lab.tier.render import (
+    Auth,
+    Flavour,
+    KeystoneServer,
+    NeutronServer,
+    Ovn,
+    render_keystone,
+    render_neutron,
+    render_paste,
+)
 from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
 from isthmus.lab.topology import default_topology
 
@@ -73,6 +82,14 @@ def test_login_and_ovn_appear_where_given_and_extra_wins() -> None:
     assert conf["ovn"]["ovn_metadata_enabled"] == "true"
     assert conf["new"]["a"] == "1"
     assert "secret" not in repr(auth)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_keystone_keeps_what_it_has_read_for_seconds_where_it_serves(cached: bool) -> None:
+    server = KeystoneServer(database="sqlite://", keys_dir=Path("/k"), cached=cached)
+    cache = read(render_keystone(server))["cache"]
+    assert cache["enabled"] == str(cached).lower()
+    assert (cache["backend"], int(cache["expiration_time"])) == ("dogpile.cache.memory", 5)
 
 
 def test_a_password_with_a_dollar_survives_oslo_config(tmp_path: Path) -> None:

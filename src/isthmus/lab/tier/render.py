@@ -121,6 +121,7 @@ class KeystoneServer:
     database: str
     keys_dir: Path  #: holds the folders `fernet` and `credential`
     public_url: str = ""
+    cached: bool = False  #: whether it keeps what it has read for some seconds
 
 
 def sqlite_url(path: Path) -> str:
@@ -197,12 +198,15 @@ def neutron_sections(server: NeutronServer) -> dict[str, dict[str, object]]:
     return sections
 
 
+#: How long a Keystone goes on with what it has read of the database, in seconds.
+KEYSTONE_CACHE_S = 5
+
+
 def render_keystone(server: KeystoneServer) -> str:
     """Write a `keystone.conf`.
 
-    Keystone's own cache is off: each tier has a process of its own on the same database, and a
-    cache per process would go on showing what another one has changed. The services' middleware
-    caches checked tokens anyway.
+    Each tier has a process of its own on the same database, and may have a cache of its own: what
+    another process has changed is seen after `KEYSTONE_CACHE_S` at the latest (ADR 0008).
     """
     sections: dict[str, dict[str, object]] = {
         "DEFAULT": {"use_stderr": True, "public_endpoint": server.public_url},
@@ -211,7 +215,11 @@ def render_keystone(server: KeystoneServer) -> str:
         "fernet_tokens": {"key_repository": server.keys_dir / "fernet"},
         "fernet_receipts": {"key_repository": server.keys_dir / "fernet"},
         "credential": {"key_repository": server.keys_dir / "credential"},
-        "cache": {"enabled": False},
+        "cache": {
+            "enabled": server.cached,
+            "backend": "dogpile.cache.memory",
+            "expiration_time": KEYSTONE_CACHE_S,
+        },
         "oslo_policy": {"enforce_scope": True, "enforce_new_defaults": True},
         # The least that bcrypt takes: a lab's passwords live as long as the lab.
         "identity": {"password_hash_rounds": 4},

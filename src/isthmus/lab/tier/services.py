@@ -123,6 +123,7 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
     keystone = render.KeystoneServer(
         database=render.sqlite_url(setting.keystone_dir / KEYSTONE_DB),
         keys_dir=setting.keystone_dir,
+        cached=True,
     )
     files = {
         neutron_conf: render.render_neutron(_neutron(setting, tier)),
