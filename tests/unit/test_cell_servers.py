@@ -158,6 +158,17 @@ def test_a_cell_that_hangs_costs_the_budget_and_its_servers_are_unknown() -> Non
     assert shown == {"id": unknown[0][1].uuid, "status": "UNKNOWN", "name": None, "cell": "neast"}
 
 
+def test_while_one_hangs_the_others_read_what_will_be_lacking() -> None:
+    rows = make_rows(0, 1, 500)
+    rows.hangs["east"] = 0
+    listing = iter(make_listing(rows, limit=300, budget_s=2.0))
+    try:
+        next(listing)
+        until(lambda: rows.read == 2 * plan_batch(300, 3))
+    finally:
+        rows.release.set()
+
+
 def test_all_cells_that_hang_cost_one_budget_together() -> None:
     rows = make_rows(1, 1, 1, 1)
     rows.hangs = dict.fromkeys(rows.cells, 0)

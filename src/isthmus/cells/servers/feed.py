@@ -110,6 +110,10 @@ class Feed:
         self._breakers.record_silence(self.cell.uuid, why)
         self.close()
 
+    def read_ahead(self) -> None:
+        """Read one batch more than rows are taken from."""
+        self._demand.release()
+
     def close(self) -> None:
         """Read no more."""
         self._is_open = False

@@ -6,6 +6,7 @@ database's mappings: nobody knows where in the order it would stand.
 """
 
 import heapq
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -83,10 +84,15 @@ def _merge(feeds: Sequence[Feed], query: ServerQuery, budget_s: float) -> Iterat
     """Merge sorted rows; all cells have the same time for the first, and each its own later."""
     heads: list[tuple[tuple[object, ...], int, ServerRow]] = []
     deadline = time.monotonic() + budget_s
+    # While one is waited for that may never answer, the others read what will be lacking then.
+    waiting = threading.Timer(budget_s / 2, lambda: [one.read_ahead() for one in feeds])
+    waiting.daemon = True
+    waiting.start()
     for number, feed in enumerate(feeds):
         row = feed.next(deadline, budget_s)
         if row is not None:
             heapq.heappush(heads, (rank_row(row, query.order), number, row))
+    waiting.cancel()
     seen: OrderedDict[str, None] = OrderedDict()
     while heads:
         _, number, row = heads[0]
