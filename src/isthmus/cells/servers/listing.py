@@ -85,7 +85,7 @@ def _merge(feeds: Sequence[Feed], query: ServerQuery, budget_s: float) -> Iterat
     heads: list[tuple[tuple[object, ...], int, ServerRow]] = []
     deadline = time.monotonic() + budget_s
     # While one is waited for that may never answer, the others read what will be lacking then.
-    waiting = threading.Timer(budget_s / 2, lambda: [one.read_ahead() for one in feeds])
+    waiting = threading.Timer(budget_s / 2, _read_ahead, (feeds,))
     waiting.daemon = True
     waiting.start()
     for number, feed in enumerate(feeds):
@@ -107,6 +107,11 @@ def _merge(feeds: Sequence[Feed], query: ServerQuery, budget_s: float) -> Iterat
             heapq.heappop(heads)
         else:
             heapq.heapreplace(heads, (rank_row(following, query.order), number, following))
+
+
+def _read_ahead(feeds: Sequence[Feed]) -> None:
+    for one in feeds:
+        one.read_ahead()
 
 
 def find_after(
