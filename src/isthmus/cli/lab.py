@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import lab_external, render
+from isthmus.cli import lab_external, lab_workshop, render
 from isthmus.cli.cloud.names import Long
 from isthmus.cli.lab_options import LabName, Process, Server, Site, open_lab, open_labs
 from isthmus.cli.options import Output
@@ -24,6 +24,7 @@ link_app = typer.Typer(no_args_is_help=True, help="WAN links of the sites.")
 app.add_typer(server_app, name="server")
 app.add_typer(link_app, name="link")
 app.add_typer(lab_external.app, name="external")
+app.add_typer(lab_workshop.app, name="workshop")
 
 #: How often `logs -f` looks, in seconds.
 _FOLLOW_S = 0.3

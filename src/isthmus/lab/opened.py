@@ -16,6 +16,7 @@ from isthmus.lab.process.ledger import Ledger, Made, Running
 from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.protocols import Tools
 from isthmus.lab.verify import Verify
+from isthmus.lab.workshop.with_neutron import STOP, Fault
 from isthmus.model.verdict import Report
 
 
@@ -119,6 +120,21 @@ class OpenLab:
         env |= status.ovn_variables(self.plan, place)
         shell = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
         return self.tools.interact(list(command) or shell, netns=netns, env=env)
+
+    def break_for_workshop(self, fault: Fault) -> None:
+        """Break the lab in one way.
+
+        Raises:
+            NotFound: the servers of the workshop are not there.
+        """
+        row = self.servers.get(fault.server)
+        if fault.process:
+            self.kill(f"{row['host']}.{fault.process}", STOP)
+        if fault.command is not None:
+            place, argv = fault.command(row)
+            env = status.ovn_variables(self.plan, place)
+            self.tools.run(["env", *(f"{key}={value}" for key, value in env.items()), *argv],
+                           netns=self.find_netns(place))  # fmt: skip
 
     def verify(self, tell: Callable[[str], None] = lambda _: None) -> Report:
         """Prove that the lab works; `tell` hears of each check that begins."""
