@@ -81,11 +81,15 @@ def up(
     compute: Annotated[
         bool, typer.Option("--compute", help="A Nova in each site, with Placement and Glance.")
     ] = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Horizon at central; see: isthmus lab dashboard.")
+    ] = False,
     timing: Annotated[
         bool, typer.Option("--timing", "-v", help="Say how long each phase took.")
     ] = False,
 ) -> None:
     """Bring up central and the sites: Keystone, Neutron, OVN, hypervisors, WAN."""
+    from isthmus.lab.dashboard.horizon import get_horizon
     from isthmus.wiring.lab import choose_topology
 
     request = None
@@ -102,6 +106,7 @@ def up(
             reporter=progress,
             stock=stock,
             compute=request,
+            horizon=get_horizon() if dashboard else None,
         )
     except KeyboardInterrupt:
         progress.close()
@@ -116,6 +121,8 @@ def up(
         f"{counted(len(plan.hypervisors), 'hypervisor')}."
     )
     render.note(f'To use it: eval "$(isthmus lab status{_as(name)} -o env)"')
+    if dashboard:
+        render.note(f"Who may log in to its dashboard, and where: isthmus lab dashboard{_as(name)}")
 
 
 @app.command()
@@ -159,6 +166,13 @@ def list_labs(output: Output = Format.TABLE) -> None:
     labs = open_labs()
     rows = [{"name": one, "folder": str(labs.folder / one)} for one in labs.list_names()]
     render.print_rows(rows, ("name", "folder"), output, empty="No lab is up.")
+
+
+@app.command("dashboard")
+def show_dashboard(name: LabName = "lab", output: Output = Format.TABLE) -> None:
+    """Show where the dashboard is, and the people that may log in."""
+    rows = open_lab(name).list_logins()
+    render.print_rows(rows, ("url", "user", "password", "project"), output)
 
 
 @app.command()

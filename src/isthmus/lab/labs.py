@@ -24,6 +24,7 @@ from isthmus.model.topology import Topology
 
 if TYPE_CHECKING:
     from isthmus.lab.compute.bring import ComputeRequest
+    from isthmus.lab.dashboard.horizon import Horizon
     from isthmus.lab.opened import OpenLab
     from isthmus.lab.tier.template import Templates
 
@@ -77,6 +78,7 @@ class Labs:
         reporter: Reporter,
         stock: bool = False,
         compute: "ComputeRequest | None" = None,
+        horizon: "Horizon | None" = None,
     ) -> "OpenLab":
         """Create and start a lab.
 
@@ -86,6 +88,7 @@ class Labs:
             reporter: hears of the progress.
             stock: whether its sites are plain ML2/OVN.
             compute: what the sites' Nova is to be, where they have one.
+            horizon: serves its dashboard; None: it has none.
 
         Raises:
             Exists: there is a lab of that name, whole or not.
@@ -94,7 +97,7 @@ class Labs:
             Busy: others have been choosing a number for their lab for a minute.
             StepFailed: something did not come up; what there is stays, for `logs` and `down`.
         """
-        from isthmus.lab.up import Up
+        from isthmus.lab.up import Extras, Up
 
         check_lab_name(name)
         folder = self.folder / name
@@ -119,7 +122,7 @@ class Labs:
                 installed=self._find_installed(),
                 reporter=reporter,
                 stock=stock,
-                compute=compute,
+                extras=Extras(compute=compute, horizon=horizon),
             ).run()
         return self.open(name)
 

@@ -5,14 +5,18 @@ and hypervisors are made on the other; then it forks every API at once.
 """
 
 import contextlib
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isthmus import errors
 from isthmus.lab.compute.bring import Compute, ComputeRequest
 from isthmus.lab.compute.services import People
+from isthmus.lab.dashboard.bring import make_static, plan_dashboard
+from isthmus.lab.dashboard.horizon import Horizon
 from isthmus.lab.network import outside, underlay
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
@@ -38,6 +42,15 @@ CHASSIS_TIMEOUT_S = 60
 #: Longest wait for central to take a site, in seconds.
 JOIN_TIMEOUT_S = 120
 _POLL_S = 0.1
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What a lab has only where a person asked for it."""
+
+    compute: ComputeRequest | None = None  #: what the sites' Nova is to be
+    horizon: Horizon | None = None  #: serves a dashboard of central
 
 
 class Up:
@@ -52,7 +65,7 @@ class Up:
         installed: Installed,
         reporter: Reporter,
         stock: bool = False,
-        compute: ComputeRequest | None = None,
+        extras: Extras | None = None,
     ) -> None:
         """Bind it; nothing is made yet.
 
@@ -63,7 +76,7 @@ class Up:
             installed: the machine's files.
             reporter: hears of the progress.
             stock: whether the sites are plain ML2/OVN, each on its own.
-            compute: what the sites' Nova is to be, where they have one.
+            extras: what not every lab has.
         """
         self._plan = plan
         self._tools = tools
@@ -71,6 +84,8 @@ class Up:
         self._installed = installed
         self._reporter = reporter
         self._stock = stock
+        extras = extras or Extras()
+        self._horizon, compute = extras.horizon, extras.compute
         self._ledger = Ledger(plan.folder)
         self._setting: services.Setting
         self._compute = compute and Compute(
@@ -101,6 +116,8 @@ class Up:
             setting = self._setting = self._databases()
             self._underlay()
             tiers = {str(tier.name): services.plan_tier(setting, tier) for tier in plan.tiers}
+            if self._horizon is not None:
+                self._add_dashboard(tiers, self._horizon)
             self._write_files(setting, tiers)
             with self._phase("Open vSwitch and OVN"):
                 self._start_all([program for t in tiers.values() for program in t.early])
@@ -156,6 +173,18 @@ class Up:
             paste=render.render_paste(self._installed.paste_file.read_text()),
             flavour=flavour,
             compute=compute,
+        )
+
+    def _add_dashboard(self, tiers: dict[str, services.TierServices], horizon: Horizon) -> None:
+        with self._phase("Horizon's static files"):
+            static_root = make_static(self._templates, horizon, self._tools.run)
+        key = secrets.token_urlsafe(_SECRET_BYTES)
+        added = plan_dashboard(self._plan, horizon, static_root=static_root, secret_key=key)
+        name = str(self._plan.central.name)
+        tiers[name] = replace(
+            tiers[name],
+            files={**tiers[name].files, **added.files},
+            middle=(*tiers[name].middle, added.program),
         )
 
     def _flavour(self, tier: Tier) -> Flavour:
