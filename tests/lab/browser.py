@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
@@ -17,6 +18,12 @@ CHROMIUM, DRIVER = "chromium", "chromedriver"
 WIDTH, HEIGHT = 1100, 800
 #: A page asks Keystone and Neutron several times, one behind the other; seconds on a busy machine.
 PAGE_S = 120
+#: What is read of a page, by scripts that it runs itself.
+_ROWS = """return [...document.querySelectorAll(arguments[0] + " tbody tr:not(.empty)")].map(
+    row => [...row.querySelectorAll("td")].map(cell => cell.innerText.trim()))"""
+_TEXTS = (
+    """return [...document.querySelectorAll(arguments[0])].map(one => one.textContent.trim())"""
+)
 #: Messages by which Horizon says that something went wrong.
 _TROUBLE = ".alert-danger, .alert-warning"
 
@@ -83,16 +90,14 @@ class Dashboard:
     def list_rows(self, table: str) -> list[list[str]]:
         """List the texts of a table's rows; none where the table says that it is empty."""
         self.find(f"table#{table}")
-        rows = self.driver.find_elements(By.CSS_SELECTOR, f"table#{table} tbody tr:not(.empty)")
-        return [
-            [str(cell.text).strip() for cell in row.find_elements(By.TAG_NAME, "td")]
-            for row in rows
-        ]
+        # At once: the page may be replaced by the next one while it is read.
+        rows: list[list[str]] = self.driver.execute_script(_ROWS, f"table#{table}")
+        return rows
 
     def list_texts(self, selector: str) -> list[str]:
         """List the texts of all that fits a selector, seen or not."""
-        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-        return [str(one.get_attribute("textContent")).strip() for one in found]
+        texts: list[str] = self.driver.execute_script(_TEXTS, selector)
+        return texts
 
     def troubles(self) -> list[str]:
         """List what Horizon says went wrong."""
@@ -103,7 +108,9 @@ class Dashboard:
 
         def seen() -> Any:
             found = self.driver.find_elements(By.CSS_SELECTOR, selector)
-            return next((one for one in found if one.is_displayed()), None)
+            with contextlib.suppress(StaleElementReferenceException):
+                return next((one for one in found if one.is_displayed()), None)
+            return None
 
         return until(seen, timeout_s=PAGE_S, what=f"{selector} at {self.path}")
 
