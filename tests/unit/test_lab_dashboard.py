@@ -16,11 +16,11 @@ from isthmus.lab.dashboard.bring import SERVICE, make_static, plan_dashboard
 from isthmus.lab.dashboard.horizon import VARIABLE, Horizon, get_horizon
 from isthmus.lab.dashboard.logins import list_logins
 from isthmus.lab.dashboard.settings import HOME, HorizonServer, render_settings
-from isthmus.lab.down import MARKER
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.process.ledger import Made, Running
 from isthmus.lab.tier.clouds import render_clouds
 from isthmus.lab.tier.identity import user_names
+from isthmus.lab.tier.maker import MARKER
 from isthmus.lab.tier.template import Templates
 from isthmus.lab.topology import default_topology
 from isthmus.model.host.process import ProcessId

@@ -121,7 +121,6 @@ class OpenLab:
         shell = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
         return self.tools.interact(list(command) or shell, netns=netns, env=env)
 
-<<<<<<< HEAD
     def break_for_workshop(self, fault: Fault) -> None:
         """Break the lab in one way.
 
@@ -136,7 +135,7 @@ class OpenLab:
             env = status.ovn_variables(self.plan, place)
             self.tools.run(["env", *(f"{key}={value}" for key, value in env.items()), *argv],
                            netns=self.find_netns(place))  # fmt: skip
-=======
+
     def list_logins(self) -> list[Any]:
         """List the people that may log in to the dashboard.
 
@@ -146,7 +145,6 @@ class OpenLab:
         from isthmus.lab.dashboard.logins import list_logins
 
         return list(list_logins(self.plan, self.ledger.read()))
->>>>>>> 2506e76 (Horizon in the lab: one more program, in an environment of its own)
 
     def verify(self, tell: Callable[[str], None] = lambda _: None) -> Report:
         """Prove that the lab works; `tell` hears of each check that begins."""

@@ -4,6 +4,7 @@ Collecting Horizon's scripts and styles and compressing them takes most of a min
 for each set of versions, and kept beside the template databases.
 """
 
+import inspect
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def make_static(templates: Templates, horizon: Horizon, commands: Commands) -> P
                 timeout_s=BUILD_TIMEOUT_S,
             )
 
-    own = (Path(module.__file__).read_text() for module in (settings, served))
+    own = (Path(inspect.getfile(module)).read_text() for module in (settings, served))
     parts = [*horizon.list_distributions(), *own]
     return templates.made(f"horizon-{digest(*parts)}", build) / _STATIC
 
