@@ -179,6 +179,27 @@ def test_a_resize_moves_it_and_a_migration_is_taken_back(cloud: Cloud) -> None:
     until(lambda: cloud.pings("b", address), timeout_s=60)
 
 
+def test_a_server_goes_to_another_hypervisor_under_a_ping_from_the_other_site(
+    cloud: Cloud,
+) -> None:
+    address, host = cloud.address("site1", "a", "net1"), cloud.host("site1", "a")
+    process = cloud.guest("a")["process"]
+    netns = cloud.lab.servers.get_netns("b")
+    ping = ["ip", "netns", "exec", netns, "ping", "-n", "-i", "0.1", address]
+    with subprocess.Popen(ping, stdout=subprocess.PIPE, text=True) as pinging:
+        cloud.say("site1", "server", "migrate", "--live-migration", "--wait", "a")
+        until(lambda: cloud.host("site1", "a") != host, timeout_s=120)
+        cloud.await_status("site1", "a", "ACTIVE")
+        until(lambda: cloud.pings("b", address), timeout_s=60)
+        pinging.send_signal(2)
+        told, _ = pinging.communicate(timeout=30)
+    sent, heard = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", told)[0])
+    # How many are lost is a matter of how soon the other site hears of the move: what follows
+    # says that it is heard of.
+    assert sent >= heard > 0, told[-400:]
+    assert cloud.guest("a")["process"] == process
+
+
 def test_nothing_is_left_of_servers_that_are_deleted(cloud: Cloud) -> None:
     plan = cloud.lab.plan
     for site, name in (("site1", "a"), ("site2", "b")):

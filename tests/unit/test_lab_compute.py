@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from isthmus import errors
 from isthmus.clients.http import lab_cloud
 from isthmus.lab.compute import image, render, services
+from isthmus.lab.compute.bring import ComputeRequest
 from isthmus.lab.compute.services import ComputeFiles, ComputeServices, People
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.tier import identity, maker
@@ -103,6 +105,16 @@ def test_nobody_but_the_sites_own_neutron_and_nova_is_a_service_to_nova(
     }
     conf = read(made.files, "compute/nova.conf")
     assert conf["oslo_policy"]["policy_file"] == "/lab/tier/site1/compute/policy.yaml"
+
+
+def test_no_cell_is_without_a_hypervisor(files: ComputeFiles) -> None:
+    def ask(cells: int) -> ComputeRequest:
+        return ComputeRequest(files=files, upload=lambda *_: None, cells=cells)
+
+    ask(1).check(default_topology(2, 1))
+    ask(2).check(default_topology(2, 2))
+    with pytest.raises(errors.Invalid, match="3 cells need as many hypervisors, and site1 has 2"):
+        ask(3).check(default_topology(2, 2))
 
 
 def test_the_queue_begins_with_a_vhost_for_each_cell(files: ComputeFiles) -> None:

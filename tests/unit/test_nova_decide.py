@@ -9,12 +9,14 @@ import pytest
 
 from isthmus.lab.process.ledger import Ledger
 from isthmus.model.host.process import ProcessId
-from isthmus.nova import decide, firmware, guests
+from isthmus.nova import announce, decide, firmware, guests
 from isthmus.nova.record import (
     FILE,
     Guest,
     Interface,
+    find_arrival,
     find_guest,
+    record_arrival,
     record_guest,
 )
 
@@ -134,3 +136,22 @@ def test_the_ledger_finds_novas_server_by_name_or_id_and_not_by_a_name_of_two(
     assert made.find_guest("3") is not None
     ledger.add("guest-gone", uuid="3")
     assert ledger.read().find_guest("b") == made.guests["2"]
+
+
+def test_a_guest_is_expected_until_it_is_there(tmp_path: Path) -> None:
+    there = make_hypervisor(tmp_path, "h2").arrival
+    assert find_arrival(tmp_path) is None
+    record_arrival(tmp_path, there)
+    assert find_arrival(tmp_path) == there
+    record_arrival(tmp_path, None)
+    record_arrival(tmp_path, None)
+    assert find_arrival(tmp_path) is None
+
+
+def test_what_is_announced_is_a_request_of_reverse_arp() -> None:
+    mac = bytes.fromhex("fa1601000001")
+    frame = announce.render_request("fa:16:01:00:00:01")
+    assert len(frame) == 60, "the shortest that Ethernet has, without its checksum"
+    assert frame[:14] == b"\xff" * 6 + mac + bytes.fromhex("8035")
+    assert frame[14:22] == bytes.fromhex("0001080006040003"), "RFC 903: request reverse"
+    assert frame[22:42] == mac + bytes(4) + mac + bytes(4)

@@ -84,6 +84,9 @@ def up(
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Horizon at central; see: isthmus lab dashboard.")
     ] = False,
+    cells: Annotated[
+        int, typer.Option(help="How many cells each Nova has; hosts are dealt out in turn.", min=1)
+    ] = 1,
     timing: Annotated[
         bool, typer.Option("--timing", "-v", help="Say how long each phase took.")
     ] = False,
@@ -96,7 +99,9 @@ def up(
     if compute:
         from isthmus.wiring.compute.lab_nova import request_compute
 
-        request = request_compute()
+        request = request_compute(cells)
+    elif cells > 1:
+        raise typer.BadParameter("there are cells only with --compute", param_hint="--cells")
     began = time.monotonic()
     progress = Progress(timing=timing)
     try:

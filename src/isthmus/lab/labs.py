@@ -92,6 +92,7 @@ class Labs:
 
         Raises:
             Exists: there is a lab of that name, whole or not.
+            Invalid: a site would have a cell without a hypervisor.
             Unsupported: the machine cannot do it.
             Exhausted: the disk is full, or nearly so.
             Busy: others have been choosing a number for their lab for a minute.
@@ -103,6 +104,8 @@ class Labs:
         folder = self.folder / name
         self._check_absent(name)
         check_machine(self._tools, compute=compute is not None)
+        if compute is not None:
+            compute.check(topology)
         with contextlib.ExitStack() as held:
             # Until the ledger tells the number, nobody else can know that it is taken.
             with self._choosing():

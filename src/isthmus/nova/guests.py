@@ -3,9 +3,11 @@
 import dataclasses
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from isthmus import errors
@@ -14,12 +16,15 @@ from isthmus.lab.network import plug
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.tier.maker import MARKER
 from isthmus.nova import firmware
-from isthmus.nova.record import Guest, Interface, find_guest, record_guest
+from isthmus.nova.record import Arrival, Guest, Interface, find_guest, record_guest
 
 #: A killed process is gone at once, save where it hangs in the kernel; seconds.
 KILL_TIMEOUT_S = 20
 _POLL_S = 0.05
 CONSOLE = "console.log"
+#: How long OVN may take to let a guest's packets through where it has arrived, in seconds. Later
+#: than that the guest is moved all the same, and its packets come when they come.
+INSTALL_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +117,41 @@ class Guests:
         tap = plug.tap(port_id)
         shell.run(["ip", "link", "delete", tap], netns=self._place.netns, check=False)
 
+    @property
+    def arrival(self) -> Arrival:
+        """Return this hypervisor, as one that a guest may come to."""
+        place = self._place
+        return Arrival(host=place.host, netns=place.netns, switch_socket=place.switch_socket)
+
+    def hand_over(self, guest: Guest, to: Arrival) -> None:
+        """Move a guest's links to another hypervisor, while it runs.
+
+        Raises:
+            StepFailed, TimedOut: one could not be moved; `take_back` puts all back.
+        """
+        for interface in guest.interfaces:
+            self._vsctl(plug.detach_words(interface.port_id))
+            self._move_link(interface.port_id, self._place.netns, to.netns)
+            words = plug.attach_words(interface.port_id, mac=interface.mac, guest=guest.uuid)
+            _vsctl(to.switch_socket, words)
+        record_guest(
+            self.folder(guest.uuid),
+            dataclasses.replace(guest, host=to.host, host_netns=to.netns),
+        )
+        for interface in guest.interfaces:
+            self._wait(partial(_is_installed, to, interface.port_id), INSTALL_TIMEOUT_S)
+            announce = [sys.executable, "-m", "isthmus.nova.announce"]
+            shell.run([*announce, interface.name, interface.mac], netns=guest.netns)
+
+    def take_back(self, guest: Guest, gone_to: Arrival) -> None:
+        """Undo a `hand_over` that failed half way."""
+        record_guest(self.folder(guest.uuid), guest)
+        for interface in guest.interfaces:
+            _vsctl(gone_to.switch_socket, plug.detach_words(interface.port_id))
+            if not self._has_link(plug.tap(interface.port_id)):
+                self._move_link(interface.port_id, gone_to.netns, self._place.netns)
+            self.plug(guest, interface)
+
     def set_interfaces(self, guest: Guest, interfaces: Sequence[Interface]) -> Guest:
         """Write down which interfaces a guest has; gives the guest as it is then."""
         changed = dataclasses.replace(guest, interfaces=tuple(interfaces))
@@ -189,8 +229,13 @@ class Guests:
         return shown.exit_code == 0
 
     def _vsctl(self, words: Sequence[str]) -> None:
-        database = f"--db=unix:{self._place.switch_socket}"
-        shell.run(["ovs-vsctl", database, "--timeout=30", *words])
+        _vsctl(self._place.switch_socket, words)
+
+    @staticmethod
+    def _move_link(port_id: str, old: str, new: str) -> None:
+        tap = plug.tap(port_id)
+        shell.run(["ip", "link", "set", tap, "netns", new], netns=old)
+        shell.run(["ip", "link", "set", tap, "up"], netns=new)
 
     @staticmethod
     def _ask_to_stop(pid: int) -> None:
@@ -209,3 +254,14 @@ class Guests:
                 return False
             time.sleep(_POLL_S)
         return True
+
+
+def _vsctl(switch_socket: str, words: Sequence[str]) -> str:
+    database = f"--db=unix:{switch_socket}"
+    return shell.run(["ovs-vsctl", database, "--timeout=30", *words]).stdout
+
+
+def _is_installed(place: Arrival, port_id: str) -> bool:
+    """Tell whether OVN has said that a port's flows are there."""
+    words = ["--if-exists", "get", "Interface", plug.tap(port_id), "external_ids:ovn-installed"]
+    return "true" in _vsctl(place.switch_socket, words)

@@ -10,6 +10,8 @@ from typing import Any, Self
 from isthmus.model.host.process import ProcessId
 
 FILE = "guest.json"
+#: Where a hypervisor says that a guest may come to it, live.
+ARRIVAL_FILE = "arrival.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,15 @@ class Guest:
         return cls(**{**body, "interfaces": interfaces, "process": process})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """The hypervisor that a guest goes to, live, as the one that it leaves has to know it."""
+
+    host: str
+    netns: str
+    switch_socket: str
+
+
 def find_guest(folder: Path) -> Guest | None:
     """Return the guest whose folder this is; None where there is none."""
     try:
@@ -58,6 +69,26 @@ def find_guest(folder: Path) -> Guest | None:
 def record_guest(folder: Path, guest: Guest) -> None:
     """Write a guest down, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{FILE}"
-    part.write_text(guest.to_json())
-    part.rename(folder / FILE)
+    _write(folder / FILE, guest.to_json())
+
+
+def find_arrival(folder: Path) -> Arrival | None:
+    """Return where a guest goes, live; None where it goes nowhere."""
+    try:
+        return Arrival(**json.loads((folder / ARRIVAL_FILE).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def record_arrival(folder: Path, arrival: Arrival | None) -> None:
+    """Write down where a guest may go, live; None: it is there, or does not go."""
+    if arrival is None:
+        (folder / ARRIVAL_FILE).unlink(missing_ok=True)
+    else:
+        _write(folder / ARRIVAL_FILE, json.dumps(dataclasses.asdict(arrival)))
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_name(f".{file.name}")
+    part.write_text(text)
+    part.rename(file)

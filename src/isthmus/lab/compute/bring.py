@@ -26,6 +26,7 @@ from isthmus.lab.protocols import Tools, Zygote
 from isthmus.lab.tier.maker import MARKER
 from isthmus.lab.tier.template import Templates
 from isthmus.model.host.process import ProcessId
+from isthmus.model.topology import Topology
 
 #: Longest wait for the hypervisors to be in their cells, in seconds, on a busy machine.
 DISCOVERY_TIMEOUT_S = 300
@@ -55,6 +56,19 @@ class ComputeRequest:
     files: ComputeFiles
     upload: UploadImage
     cells: int = 1
+
+    def check(self, topology: Topology) -> None:
+        """Make sure that no cell is without a hypervisor.
+
+        Raises:
+            Invalid: one would be.
+        """
+        for site in topology.sites:
+            if self.cells > max(len(site.hosts), 1):
+                raise errors.Invalid(
+                    f"{self.cells} cells need as many hypervisors, and {site.name} has "
+                    f"{len(site.hosts)}"
+                )
 
 
 class Compute:

@@ -147,6 +147,8 @@ def render_compute(site: ComputeSite, host: ComputeHost, number: int) -> str:
             "running_deleted_instance_action": "reap",
         },
         "oslo_concurrency": {"lock_path": host.home / "nova" / "lock"},
+        # A guest that moves, live, is plugged at its new place only as it arrives.
+        "compute": {"live_migration_wait_for_vif_plug": False},
         # Server groups are in the API's database, which a cell does not know.
         "workarounds": {"disable_group_policy_check_upcall": True},
         "isthmus": {
