@@ -41,6 +41,7 @@ _COMES_OTHERWISE = {
     ("port", "network"): "its home is where its network is present",
     ("port", "subnet"): "its network takes it along",
     ("router", "port"): "interfaces and gateways are parts of the router",
+    ("trunk", "port"): "it is at the home of its parent port, and its subports come home with it",
 }
 
 

@@ -52,7 +52,7 @@ def test_while_a_trunk_is_made_and_changed(
     user = person()
     parent, first, second = make_ports(central, user, 3)
     site2.start()
-    bind(site2, parent)
+    bind(site2, parent, host="host3")
     settle(central, site2)
     trunk = ""
     if point != "apply.trunk.made":
@@ -81,7 +81,7 @@ def test_while_a_trunk_is_removed(central: CentralServer, site2: LocalServer, po
     parent, child = make_ports(central, user, 2)
     trunk = central.create("trunk", user, port_id=parent, sub_ports=[sub(child, 1)])["id"]
     site2.start()
-    bind(site2, parent)
+    bind(site2, parent, host="host3")
     check(central, site2, trunk, user)
     with dying(site2, point):
         assert central.call("DELETE", f"/v2.0/trunks/{trunk}", user=user).status == 204

@@ -37,9 +37,9 @@ def make_ports(central: CentralServer, user: User, count: int) -> list[str]:
     return [make_port(central, user, number) for number in range(count)]
 
 
-def bind(site: LocalServer, port: str) -> None:
+def bind(site: LocalServer, port: str, host: str = "host1") -> None:
     """Boot a server with a port at the site."""
-    values = {"binding:host_id": "host1", "device_owner": "compute:nova", "device_id": "vm"}
+    values = {"binding:host_id": host, "device_owner": "compute:nova", "device_id": "vm"}
     assert site.update("port", port, ADMIN, **values).status == 200
 
 
@@ -319,6 +319,26 @@ def test_a_site_changes_nothing_of_centrals_trunks_and_has_its_own(
     assert site1.delete("trunk", mine, user).status == 204
     carried(central, site1)
     assert shown(site1, second, user) == shown(central, second, user)
+
+
+def test_a_trunk_goes_where_its_parent_port_could_not_be_bound(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    """Neutron itself lets go of no such trunk, but central has deleted it."""
+    user = person()
+    parent, child, alone = make_ports(central, user, 3)
+    trunk = central.create("trunk", user, port_id=parent, sub_ports=[sub(child, 1)])["id"]
+    bare = central.create("trunk", user, port_id=alone)["id"]
+    bind(site1, parent, host="nowhere")
+    bind(site1, alone)
+    carried(central, site1)
+    assert site1.get(f"ports/{parent}").only()["binding:vif_type"] == "binding_failed"
+    for one in (trunk, bare):
+        assert site1.get(f"trunks/{one}").status == 200
+        assert central.call("DELETE", f"/v2.0/trunks/{one}", user=user).status == 204
+    carried(central, site1)
+    assert [site1.get(f"trunks/{one}").status for one in (trunk, bare)] == [404, 404]
+    assert in_ovn(site1, child) == ("", "")
 
 
 def test_tags_and_rows_changed_by_hand_are_healed(

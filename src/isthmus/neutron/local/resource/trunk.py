@@ -269,8 +269,10 @@ def _report(context: Any, port_ids: Collection[str]) -> None:
 def remove(plugin: Any, context: Any, trunk_id: str) -> None:
     """Remove a trunk; its ports stay.
 
+    Neutron does not delete a trunk whose parent port could not be bound. Central has deleted it
+    already, so here it is removed as the object that Neutron's API removes, with the same events.
+
     Raises:
-        InUse: the parent port is bound where Neutron lets go of no trunk.
         Conflict: it is not central's.
     """
     if plugin is None:
@@ -284,13 +286,23 @@ def remove(plugin: Any, context: Any, trunk_id: str) -> None:
             _set(plugin, context, trunk_id, {"admin_state_up": True})
         if have["sub_ports"]:
             _remove_subports(plugin, context, have, have["sub_ports"])
-            plugin.delete_trunk(context, trunk_id)
+        _delete(plugin, context, trunk_id)
     except trunk_exc.TrunkNotFound:
         pass
-    except n_exc.InUse as error:
-        raise errors.InUse(f"trunk {trunk_id} is in use at this site: {error}") from error
     crash.point("apply.trunk.removed")
     _report(context, _list_ids(have))
+
+
+def _delete(plugin: Any, context: Any, trunk_id: str) -> None:
+    with db_api.CONTEXT_WRITER.using(context):
+        trunk = trunk_object.Trunk.get_object(context, id=trunk_id)
+        if trunk is None:
+            return
+        trunk.delete()
+        payload = events.DBEventPayload(context, resource_id=trunk_id, states=(trunk,))
+        registry.publish(resources.TRUNK, events.PRECOMMIT_DELETE, plugin, payload=payload)
+    payload = events.DBEventPayload(context, resource_id=trunk_id, states=(trunk,))
+    registry.publish(resources.TRUNK, events.AFTER_DELETE, plugin, payload=payload)
 
 
 def _of_change(_context: Any, said: Mapping[str, Any]) -> Collection[str]:
