@@ -91,7 +91,16 @@ def test_events_are_cut_by_time(central: CentralServer) -> None:
         reply = central.call("GET", f"/v2.0/site-events?since={bad}")
         assert reply.status == 400, bad
         assert "since must be" in reply.text
-    assert central.call("GET", "/v2.0/site-events?what=nothing").status == 400
+    for query in (
+        "what=nothing",
+        "what=",
+        f"number={'9' * 30}",
+        "created_at=0001-01-01T00:00:00%2b14:00",
+        "marker=nothing&limit=1",
+    ):
+        assert central.call("GET", f"/v2.0/site-events?{query}").status == 400, query
+    for query in ("site=%00", "site=%ED%A0%80", "who=%ff", "marker=%ED%A0%80&limit=1", "what=%ff"):
+        assert central.call("GET", f"/v2.0/site-events?{query}").status < 500, query
 
 
 def test_operators_read_events_and_nobody_else(central: CentralServer) -> None:

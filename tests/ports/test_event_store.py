@@ -1,7 +1,9 @@
 """Events of central's database, on SQLite and on MariaDB."""
 
 import datetime
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +219,66 @@ def test_an_event_of_what_did_not_happen_is_not_there(engine: sa.Engine) -> None
         assert whats(connection) == ["job.parked"]
         transaction.rollback()
     assert see(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("number", "9" * 30),
+        ("number", "1e3"),
+        ("created_at", "0001-01-01T00:00:00+14:00"),
+        ("created_at", "9999-12-31T23:59:59-14:00"),
+        ("site", "\ud800"),
+    ],
+)
+def test_a_filter_that_no_database_knows_is_invalid(
+    connection: sa.Connection, name: str, value: str
+) -> None:
+    with pytest.raises(errors.Invalid, match=f"is no value of {name}"):
+        whats(connection, filters={name: [value]})
+
+
+def test_a_site_that_answers_with_half_a_character_has_its_job_parked(engine: sa.Engine) -> None:
+    said = '{"type": "port", "id": "p1", "code": "isthmus.refused", "message": "no \\ud800"}'
+    result = ItemResult.from_dict(json.loads(said))
+    with writing(engine) as connection:
+        journal.record(connection, [P1])
+    deliver(engine, Outcome.PARKED, result.message)
+    with writing(engine) as connection:
+        (row,) = event.list_page(connection, filters={}, page=Page())
+    assert (row["what"], row["details"]) == ("job.parked", "no ?")
+
+
+def test_what_a_hostile_site_says_is_cut(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        for text in ("x" * 10**6, "\U0001f600" * 10**4):
+            event.record_news(connection, happened(What.JOB_PARKED, details=text))
+            event.record_news(connection, happened(What.JOB_PARKED, details=text))
+    with writing(engine) as connection:
+        rows = event.list_page(connection, filters={}, page=Page(sorts=[("number", True)]))
+    assert [row["details"] for row in rows] == ["x" * 2000, "\U0001f600" * 2000]
+
+
+def test_workers_that_drop_at_once_drop_the_same(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        for _ in range(1200):
+            event.record(connection, happened(What.SITE_UNREACHABLE))
+        event.record(connection, happened(What.SITE_CREATED, TWO))
+
+    def drop(_worker: int) -> int:
+        with writing(engine) as connection:
+            return event.drop_old(connection, keep_s=3600, most=10)
+
+    with ThreadPoolExecutor(4) as workers:
+        dropped = sum(workers.map(drop, range(4)))
+    assert dropped == 1190
+    assert see(engine) == [*["site.unreachable"] * 10, "site.created"]
+
+
+def test_a_clock_that_is_set_back_changes_no_order(connection: sa.Connection) -> None:
+    event.record(connection, happened(What.SITE_UNREACHABLE))
+    grow_old(connection, -5)  # told by a clock that was ahead
+    event.record(connection, happened(What.SITE_REACHABLE))
+    assert whats(connection) == ["site.unreachable", "site.reachable"]
+    assert event.drop_old(connection, keep_s=3600, most=1) == 1
+    assert whats(connection) == ["site.reachable"]

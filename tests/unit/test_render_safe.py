@@ -31,3 +31,12 @@ def test_an_answer_is_harmless(output: Format, capsys: pytest.CaptureFixture[str
 def test_names_in_other_languages_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     render.print_row({"name": "Zürich 東京"}, Format.YAML)
     assert capsys.readouterr().out == "name: Zürich 東京\n"
+
+
+def test_what_is_waited_for_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    with render.Waiting("begins") as waiting:
+        waiting.say(EVIL)
+        waiting.tell(EVIL, 10)
+    said = capsys.readouterr().err
+    assert said.count("web") == 2
+    assert not {"\x1b", "\x9b", "\u202e"} & {*said}

@@ -283,15 +283,15 @@ class Waiting:
         if self._quiet:
             return
         if self._spinner is not None:
-            self._spinner.update(Text(what))
+            self._spinner.update(Text(_make_safe(what)))
         else:
-            self._console.print(Text(f"{what} ..."))
+            self._console.print(Text(_make_safe(f"{what} ...")))
 
     def tell(self, what: str, left_s: float) -> None:
         """Show what is waited for, and for how long at most."""
         if self._quiet:
             return
-        line = Text(f"{what}; looking again, for {format_age(left_s)} at most")
+        line = Text(_make_safe(f"{what}; looking again, for {format_age(left_s)} at most"))
         if self._spinner is not None:
             self._spinner.update(line)
         elif what != self._said or self._clock() - self._said_at >= _SAY_AGAIN_S:

@@ -91,15 +91,24 @@ class ItemResult:
             kept = dict(body.get("kept") or {})
             return cls(
                 ResourceType(body["type"]),
-                str(body["id"])[:_MOST_ID],
-                str(body["code"])[:_MOST_ID],
-                str(body["message"])[:_MOST_MESSAGE],
-                tuple(str(one)[:_MOST_ID] for one in (body.get("attributes") or ())[:_MOST_ID]),
+                _to_text(body["id"], _MOST_ID),
+                _to_text(body["code"], _MOST_ID),
+                _to_text(body["message"], _MOST_MESSAGE),
+                tuple(_to_text(one, _MOST_ID) for one in (body.get("attributes") or ())[:_MOST_ID]),
                 kept,
                 _parse_seen(body.get("seen")),
             )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
+
+
+def _to_text(value: object, most: int) -> str:
+    """Return what another tier says, cut, as a database takes it.
+
+    JSON can spell halves of characters; a driver fails with one, and the job would never be
+    settled.
+    """
+    return str(value)[:most].encode(errors="replace").decode()
 
 
 def _parse_seen(text: Any) -> int | None:

@@ -9,6 +9,7 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
+from isthmus import errors
 from isthmus.federation.digest import pick_limit
 from isthmus.model import attribute
 from isthmus.model.resource import RESOURCES, Resource
@@ -50,6 +51,16 @@ def collect(
         if networks:
             row["network_id"] = networks[0]
     return listing.to_rows([row], fields)
+
+
+def require_own(asked: str | None, name: str) -> None:
+    """Refuse to show the holdings under another id than the tier's, before they are read.
+
+    Raises:
+        NotFound: it is another, or none.
+    """
+    if asked != name:
+        raise errors.NotFound(f"there are no holdings {asked}")
 
 
 def _objects(resource: Resource) -> Part:

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from isthmus import errors
 
 _UTC = datetime.UTC
+#: Of the largest integer type that both databases have.
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +80,23 @@ def _converted(name: str, column: sa.ColumnElement[Any], value: Any) -> Any:
         if isinstance(column.type, sa.DateTime):
             moment = datetime.datetime.fromisoformat(value)
             return moment if moment.tzinfo is None else moment.astimezone(_UTC).replace(tzinfo=None)
-        return int(value) if isinstance(column.type, sa.Integer) else value
-    except (KeyError, ValueError) as error:
-        raise errors.Invalid(f"{value!r} is no value of {name}") from error
+        if isinstance(column.type, sa.Integer):
+            return _bounded(int(value))
+        value.encode()  # a lone surrogate is no text of any database
+    except (KeyError, ValueError, OverflowError) as error:
+        raise errors.Invalid(f"{value[:100]!r} is no value of {name}") from error
+    return value
+
+
+def _bounded(number: int) -> int:
+    """Return a number that a database knows; SQLite's driver fails with a larger one.
+
+    Raises:
+        OverflowError: it is none.
+    """
+    if abs(number) > _LARGEST:
+        raise OverflowError
+    return number
 
 
 def _total_order(

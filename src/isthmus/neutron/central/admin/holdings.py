@@ -7,6 +7,7 @@ from neutron_lib import context as n_context
 
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api import holdings, listing
+from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.site_api.caller import get_witness
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import location
@@ -23,6 +24,8 @@ class HoldingsApi:
 
     def get_site_holding(self, context: Any, id: str, fields: Any = None) -> listing.Row:
         """Show the holdings."""
+        with translated():
+            holdings.require_own(id, str(CENTRAL))
         return self.get_site_holdings(context, fields=fields)[0]
 
 

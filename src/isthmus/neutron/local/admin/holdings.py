@@ -9,6 +9,7 @@ from neutron_lib.plugins import directory
 
 from isthmus.dataplane.holdings import Part
 from isthmus.neutron.api import holdings, listing
+from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import dataplane
 from isthmus.neutron.local.report.central_pulse import CentralPulse
@@ -29,6 +30,8 @@ class HoldingsApi:
 
     def get_site_holding(self, context: Any, id: str, fields: Any = None) -> listing.Row:
         """Show the holdings."""
+        with translated():
+            holdings.require_own(id, str(directory.get_plugin().site.site))
         return self.get_site_holdings(context, fields=fields)[0]
 
     def _report_pulse(self, _networks: list[str]) -> Any:
