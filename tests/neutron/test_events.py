@@ -99,8 +99,7 @@ def test_events_are_cut_by_time(central: CentralServer) -> None:
         "marker=nothing&limit=1",
     ):
         assert central.call("GET", f"/v2.0/site-events?{query}").status == 400, query
-    for query in ("site=%00", "site=%ED%A0%80", "who=%ff", "marker=%ED%A0%80&limit=1", "what=%ff"):
-        assert central.call("GET", f"/v2.0/site-events?{query}").status < 500, query
+    assert central.call("GET", "/v2.0/site-events?site=%00").only() == []
 
 
 def test_operators_read_events_and_nobody_else(central: CentralServer) -> None:
