@@ -34,6 +34,7 @@ def requests(plural: str, row: str) -> Iterator[tuple[str, str, Any]]:
     """List the requests: verb, path, body."""
     path = f"/v2.0/{plural.replace('_', '-')}"
     single = "site_apply" if plural == "site_applies" else plural.removesuffix("s")
+    body: Any
     yield "GET", path, None
     for body in (None, {}, {single: {}}, {plural: [{}]}):
         yield "POST", path, body
