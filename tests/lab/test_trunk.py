@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openstack.exceptions import ConflictException, HttpException
 from tests.lab import tagged
 from tests.lab.person import Person
 
@@ -93,7 +94,11 @@ def test_a_trunk_of_centrals_moves_with_its_server(
         row = boot(person, site, parent.id)
         assert person.network(site).get_trunk(trunk.id).port_id == parent.id
         reached(person, row, TAG, central.get_port(child.id), names)
-        # A subport comes and goes while the server runs.
+        # A subport comes and goes while the server runs; one that was elsewhere is brought here.
+        if site != "site1":
+            with pytest.raises(ConflictException, match="Change the port at site site2"):
+                central.add_trunk_subports(trunk, [more])
+            bring(person, site, late.id)
         central.add_trunk_subports(trunk, [more])
         reached(person, row, TAG + 1, central.get_port(late.id), names)
         central.delete_trunk_subports(trunk, [more])
@@ -125,6 +130,21 @@ def boot(person: Person, site: str, port_id: str) -> dict[str, Any]:
 
     until(made, what=f"the port is at {site}", timeout_s=120)
     return {"netns": person.plan.server_netns("moving")}
+
+
+def bring(person: Person, site: str, port_id: str) -> None:
+    """Change a port at a site, again until the site where it was has let go of it."""
+
+    def came() -> bool:
+        try:
+            person.network(site).update_port(port_id, description=f"at {site}")
+        except HttpException as error:
+            if error.status_code != 503:
+                raise
+            return False
+        return True
+
+    until(came, what=f"port {port_id} comes to {site}", timeout_s=120)
 
 
 def address_of(port: Any) -> str:
