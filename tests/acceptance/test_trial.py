@@ -340,7 +340,7 @@ def test_a_folder_that_cannot_be_made_is_said(
     shell: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """71: `ISTHMUS_STATE=/proc/x isthmus lab up`."""
-    monkeypatch.setattr("isthmus.lab.labs.check_machine", lambda _: None)
+    monkeypatch.setattr("isthmus.lab.labs.check_machine", lambda *_, **__: None)
     shell.environment["ISTHMUS_STATE"] = "/proc/x"
     ran = shell.run("lab", "up", code=1, says="^error: /proc/x: No such file or directory")
     assert "bug" not in ran.stderr
