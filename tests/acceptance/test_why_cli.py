@@ -163,7 +163,7 @@ def test_what_is_broken_is_told_with_its_repair(shell: Shell) -> None:
     shell.cloud.rows["networks"][0]["admin_state_up"] = False
     done = shell.run("check", code=4, says="Not looked at: OVN northbound site1: no way in")
     assert done.stdout.startswith("verdict    broken\n")
-    assert re.search(r"^broken +port.binding_failed .*port set --host h1", done.stdout, re.M)
+    assert re.search(r"^broken +port.binding_failed .*isthmus port rebind", done.stdout, re.M)
     assert re.search(r"^advice +network.admin_down ", done.stdout, re.M)
     rows = yaml.safe_load(shell.run("check", "-o", "yaml", code=4).stdout)["findings"]
     assert [one["severity"] for one in rows] == ["broken", "advice"]
