@@ -44,7 +44,7 @@ class Bench:
             source=self.world,
             carrier=self.site,
             clock=self.clock,
-            settings=DeliverySettings(owner="a", batch=batch),
+            settings=DeliverySettings(owner="a", batch=batch, claim_s=60),
             uniform=lambda: 0.0,
         )
 

@@ -38,7 +38,7 @@ class Bench:
             source=FakeWorld({PORT: {"name": "a"}}),
             carrier=self.site,
             clock=self.clock,
-            settings=DeliverySettings(owner="a"),
+            settings=DeliverySettings(owner="a", claim_s=60),
         )
         site = Site(name=SITE, region="one", availability_zones=("one",), service_user="u")
         self.lane = Lane(

@@ -88,7 +88,7 @@ class Work:
             source=FakeWorld({}),
             carrier=FakeSite(),
             clock=self.clock,
-            settings=DeliverySettings(owner="a"),
+            settings=DeliverySettings(owner="a", claim_s=60),
         )
         return delivery, SimpleNamespace(ping=lambda: None)
 

@@ -58,8 +58,8 @@ class DeliverySettings:
     """How a lane is delivered."""
 
     owner: str  #: who claims; unique among living workers
+    claim_s: float  #: a claim expires then; longer than any call may take
     batch: int = 50  #: most intents in one call
-    claim_s: float = 60.0  #: a claim expires then; longer than any call may take
 
 
 class Delivery:

@@ -10,6 +10,7 @@ from typing import Any
 
 from isthmus.federation.audits import audit_ovn, audit_pulse
 from isthmus.federation.audits.holdings import Holdings, Row
+from isthmus.federation.audits.remedy import GOES, REPORTED, SENT
 from isthmus.model import attribute
 from isthmus.model.intent import Job, JobState
 from isthmus.model.lease import Lease, show_number
@@ -35,20 +36,9 @@ _SILENT = (
     "{0}.neutron` and `isthmus lab start {0}.keystone`); what hangs is killed first (`isthmus lab "
     "kill {0}.neutron`, `isthmus lab kill {0}.keystone`). `isthmus status` says since when."
 )
-#: The remedy of a difference, by whether the site is to send, to get or to lose.
-_ASKS_AGAIN = (
-    "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
-)
-_GOES = (
-    "`isthmus site resync {0}` has it removed now; if it stays, see `isthmus job list --site {0}`."
-)
 _GIVES_BACK = (
     "`isthmus lease return {0} {1}` has the site give it back; its numbers may be given to another "
     "site. If it stays, see `isthmus job list --site {0} --type lease`."
-)
-_REPORTED = (
-    "`isthmus site resync {0}` has the site report it now; if it stays, see "
-    "`isthmus job refused --site {0}`."
 )
 
 
@@ -283,8 +273,8 @@ def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
 def _choose_remedy(kind: ResourceType, problem: str) -> str:
     """Return the remedy of a difference: a site makes ports of its own, and nothing else."""
     if problem != "extra":
-        return _ASKS_AGAIN
-    return _REPORTED if kind is ResourceType.PORT else _GOES
+        return SENT
+    return REPORTED if kind is ResourceType.PORT else GOES
 
 
 def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]:

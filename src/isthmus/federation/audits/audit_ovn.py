@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from isthmus.federation.audits.audit_binding import check_bindings
 from isthmus.federation.audits.audit_lost import check_lost
 from isthmus.federation.audits.holdings import Holdings, Row, by
+from isthmus.federation.audits.remedy import GOES, REPORTED, SENT
 from isthmus.federation.dhcp import list_unanswered
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.lease import PoolKind
@@ -12,10 +13,6 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
-_SENT = "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
-_GOES = (
-    "`isthmus site resync {0}` has it removed now; if it stays, see `isthmus job list --site {0}`."
-)
 _WRITTEN = (
     "`isthmus site resync {}` has it put right now; if it stays, see the log of the site's Neutron."
 )
@@ -28,10 +25,6 @@ _UNKNOWN = "Once nothing runs on it, at the site: ovn-nbctl lsp-del {}"
 _MAINTENANCE = (
     "`isthmus site resync {}` tells Neutron now, which writes it within five minutes; if it stays, "
     "see the log of the site's neutron-ovn-maintenance-worker, which has to run."
-)
-_REPORT = (
-    "`isthmus site resync {0}` has the site report it now; if it stays, see "
-    "`isthmus job refused --site {0}`."
 )
 _FLOATING = "network:floatingip"
 #: Type of the port by which a switch is on a physical network.
@@ -268,7 +261,7 @@ def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Ve
             else f"it lives at {wanted[port_id]['site']}",
             remedy="Upgrade OVN at the site to 24.03 or newer."
             if refused
-            else _SENT.format(site.name),
+            else SENT.format(site.name),
         )
     for port_id in sorted(site.shadows.keys() - wanted.keys()):
         yield Verdict(
@@ -277,7 +270,7 @@ def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Ve
             subject=Subject(port_id, "shadow", site.name),
             message="shadow port of nothing",
             evidence=f"central knows no location of it outside {site.name}",
-            remedy=_GOES.format(site.name),
+            remedy=GOES.format(site.name),
         )
     for port_id in sorted(wanted.keys() & site.shadows.keys()):
         differing = _differences(site.shadows[port_id], wanted[port_id], central.ports.get(port_id))
@@ -288,7 +281,7 @@ def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Ve
                 subject=Subject(port_id, "shadow", site.name),
                 message="shadow port different",
                 evidence="; ".join(differing),
-                remedy=_SENT.format(site.name),
+                remedy=SENT.format(site.name),
             )
 
 
@@ -365,7 +358,7 @@ def _misplaced(
         subject=Subject(port_id, "port", site.name),
         message=f"port's location {how}",
         evidence=evidence,
-        remedy=_REPORT.format(site.name),
+        remedy=REPORTED.format(site.name),
     )
 
 

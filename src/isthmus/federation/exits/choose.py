@@ -42,8 +42,9 @@ def choose_outlet(
 
     Its own if it has one, whatever central thinks of its reachability. Else, in this order: one
     that is enabled and reachable before one that is draining, and that before one that is not
-    heard; the operator's order for this site; the router's default gateway; the site's name. A
-    site that is not heard is better than none, since only the control plane may be cut.
+    heard; the operator's order for this site (`leaves_by`, which nothing sets yet: ADR 0063); the
+    router's default gateway; the site's name. A site that is not heard is better than none, since
+    only the control plane may be cut.
     """
     if site.name in outlets:
         return outlets[site.name]

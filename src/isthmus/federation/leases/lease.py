@@ -18,7 +18,11 @@ from isthmus.model.lease import Block, Lease, LeaseId, rest_id
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizePolicy:
-    """How large the next block of a site is."""
+    """How large the next block of a site is, and how much it may hold unused.
+
+    Of these, `first` alone is an option (`first_lease`, `key_lease`); the others are fixed (ADR
+    0011).
+    """
 
     first: int = 64  #: where nothing is known of the site's use
     smallest: int = 4  #: a site that uses little ends up here; scarcity may go below

@@ -116,6 +116,7 @@ class SiteFacts:
     state: SiteState = SiteState.ENABLED
     is_reachable: bool = True  #: as far as central has seen lately
     #: The operator's order of other sites by which this one's traffic leaves, most wanted first.
+    #: Nothing sets it yet: it has no column at central (ADR 0063).
     leaves_by: tuple[SiteName, ...] = ()
 
 

@@ -1,8 +1,9 @@
 """The registry: every resource that central sends to sites, and what of Neutron is not sent.
 
 Its order is the lock order of a transaction: trunks, which lock the networks of their ports,
-routers before the networks that they join, networks before their subnets, groups before the ports
-that are members.
+routers before the networks that they join, networks before their subnets, security groups before
+the address groups that their rules name, QoS policies behind the networks that name them, and
+ports behind all that they use.
 """
 
 from collections.abc import Mapping

@@ -48,7 +48,11 @@ _DECIDING, _ASKED = threading.Lock(), threading.Event()
 
 
 def compare_witness(context: Any) -> None:
-    """Check whether central's database is older than the witness on this host."""
+    """Check whether central's database is older than the witness on this host, and recover.
+
+    Where no site is awaited any more, what sites have named is decided as well, and central gives
+    out addresses and keys again (`recover`).
+    """
     look()
     recover(context)  # without a site none will register
 

@@ -1,0 +1,13 @@
+"""Remedies of differences that several parts of the audit tell; each is filled in with the site."""
+
+#: The site is to get what central has.
+SENT = "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
+#: The site is to lose what it has.
+GOES = (
+    "`isthmus site resync {0}` has it removed now; if it stays, see `isthmus job list --site {0}`."
+)
+#: Central is to hear what the site has.
+REPORTED = (
+    "`isthmus site resync {0}` has the site report it now; if it stays, see "
+    "`isthmus job refused --site {0}`."
+)
