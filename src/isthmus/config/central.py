@@ -21,8 +21,8 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "first_lease",
         default=64,
         min=1,
-        help="How many addresses of a subnet a site is given at first, if there are enough. It is no "
-        "limit: a site asks for more as it uses them.",
+        help="How many addresses of a subnet a site is given at first, if there are enough. It is "
+        "no limit: a site asks for more as it uses them.",
     ),
     cfg.IntOpt(
         "central_lease",
