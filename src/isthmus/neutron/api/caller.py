@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import sqlalchemy as sa
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
+from isthmus.model.intent import Event, What
 from isthmus.model.principal import Caller
+from isthmus.store.delivery import event
 
 LOG = logging.getLogger(__name__)
 
@@ -22,7 +25,33 @@ def get_caller(context: Any) -> Caller:
     )
 
 
-def name_caller() -> str:
+def record_event(
+    connection: sa.Connection,
+    what: What,
+    site: str,
+    *,
+    kind: str = "",
+    resource_id: str = "",
+    details: str = "",
+) -> None:
+    """Record an event of which the request that this thread serves is the cause.
+
+    Args:
+        connection: of the transaction that makes it so.
+        what: what happened.
+        site: at which site.
+        kind: type of the object; empty where it is about the site as a whole.
+        resource_id: the object.
+        details: why, or what exactly.
+    """
+    who = _name_caller()
+    event.record(
+        connection,
+        Event(what=what, who=who, site=site, type=kind, resource_id=resource_id, details=details),
+    )
+
+
+def _name_caller() -> str:
     """Return the name of the user whose request this thread serves, as oslo.log finds it."""
     context: Any = oslo_context.get_current()
     return str((context and (context.user_name or context.user_id)) or CENTRAL_ITSELF)

@@ -10,15 +10,15 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.home import Situation, Step, decide
-from isthmus.model.intent import Event, IntentKey, What
+from isthmus.model.intent import IntentKey, What
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.trunk import place
 from isthmus.neutron.db.session import now
-from isthmus.store.delivery import event, journal
+from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
 from isthmus.store.tiers import epoch, exit_notice, named_port, registration
@@ -57,7 +57,14 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         raise _refusal(port_id, home, step)
     if home is not None and step is Step.ASK:
         home_store.set_leaving(connection, port_id, leaving=True)
-        _tell(connection, What.HOME_ASKED, port_id, home.site, f"for site {site.name}")
+        record_event(
+            connection,
+            What.HOME_ASKED,
+            home.site,
+            kind=_PORT,
+            resource_id=port_id,
+            details=f"for site {site.name}",
+        )
         place.leave(connection, port_id)
     if home is not None and step in (Step.ASK, Step.WAIT):
         # A repeated request is recorded again, so that an outdated refusal does not persist.
@@ -65,7 +72,14 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         return home.site
     if home is not None and step is Step.COMES:  # its home is disabled; told once it is enabled
         home_store.change(connection, port_id, site.name)
-        _tell(connection, What.HOME_MOVED, port_id, home.site, f"to site {site.name}")
+        record_event(
+            connection,
+            What.HOME_MOVED,
+            home.site,
+            kind=_PORT,
+            resource_id=port_id,
+            details=f"to site {site.name}",
+        )
         place.leave(connection, port_id)
         exit_notice.tell_of_ports(connection, [port_id])
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
@@ -155,31 +169,22 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
         raise _refusal(port_id, home, step)
     if step is Step.COMES:  # by force, or because its home is disabled
         home_store.delete(connection, port_id, home.site)
-        _tell(connection, What.HOME_DROPPED, port_id, home.site, "by force" if force else "")
+        record_event(
+            connection,
+            What.HOME_DROPPED,
+            home.site,
+            kind=_PORT,
+            resource_id=port_id,
+            details="by force" if force else "",
+        )
         exit_notice.tell_of_ports(connection, [port_id])
         shadow.delete_location(connection, port_id)
     else:
         home_store.set_leaving(connection, port_id, leaving=True)
-        _tell(connection, What.HOME_ASKED, port_id, home.site)
+        record_event(connection, What.HOME_ASKED, home.site, kind=_PORT, resource_id=port_id)
     place.leave(connection, port_id)
     journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     return home.site
-
-
-def _tell(
-    connection: sa.Connection, what: What, port_id: str, site: SiteName, details: str = ""
-) -> None:
-    event.record(
-        connection,
-        Event(
-            what=what,
-            who=name_caller(),
-            site=site,
-            type=_PORT,
-            resource_id=port_id,
-            details=details,
-        ),
-    )
 
 
 def _observe(connection: sa.Connection, port_id: str, home: home_store.Home | None) -> Situation:

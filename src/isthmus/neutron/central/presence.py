@@ -19,11 +19,11 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
 from isthmus.journal import crash
-from isthmus.model.intent import Event, IntentKey, What
+from isthmus.model.intent import IntentKey, What
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing import along
@@ -31,7 +31,7 @@ from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import exit_decision, joined
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store.delivery import event, journal
+from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath, location
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.locked import LockedObjects
@@ -210,7 +210,9 @@ def _extend(
         ids[ResourceType.PORT] = [presence.port_id]
     news = along.bring(connection, ids, [site])
     if withdrawn is not False:
-        tell(connection, What.EXTENDED, ResourceType.NETWORK, network_id, site)
+        record_event(
+            connection, What.EXTENDED, site, kind=ResourceType.NETWORK, resource_id=network_id
+        )
         shadows = location.select_shadows(at=site, network_id=network_id)
         journal.record_selected(connection, ResourceType.SHADOW, shadows)
     at_site.ensure(connection, PoolKind.PORT_KEY, network_id, site)
@@ -225,24 +227,6 @@ def _extend(
         told |= {IntentKey(site, ResourceType.SUBNET, subnet["id"]) for subnet in subnets}
         journal.record(connection, told)
     return withdrawn is not False
-
-
-def tell(
-    connection: sa.Connection, what: What, kind: ResourceType, resource_id: str, site: SiteName
-) -> None:
-    """Record as an event that an object is to be at a site, or is to be there no more.
-
-    Args:
-        connection: of the transaction that maps or withdraws it.
-        what: which of the two.
-        kind: type of the object.
-        resource_id: the object.
-        site: the site.
-    """
-    who = name_caller()
-    event.record(
-        connection, Event(what=what, who=who, site=site, type=kind, resource_id=resource_id)
-    )
 
 
 def extend_within(connection: sa.Connection, name: SiteName, network_ids: Collection[str]) -> None:
@@ -344,10 +328,14 @@ def spread(
             changed.add(router_id)
         for name in wanted - have:
             component.locked_routers.map_to(name, [router_id], now=now())
-            tell(connection, What.EXTENDED, ResourceType.ROUTER, router_id, name)
+            record_event(
+                connection, What.EXTENDED, name, kind=ResourceType.ROUTER, resource_id=router_id
+            )
         for name in have - wanted:
             component.locked_routers.withdraw(name, [router_id])
-            tell(connection, What.WITHDRAWN, ResourceType.ROUTER, router_id, name)
+            record_event(
+                connection, What.WITHDRAWN, name, kind=ResourceType.ROUTER, resource_id=router_id
+            )
         keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
     keys += exit_decision.follow(connection, changed)
     journal.record(connection, keys)

@@ -7,14 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import Event, JobState, What
+from isthmus.model.intent import JobState, What
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteState
 from isthmus.neutron.api import listing
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store.delivery import event
 from isthmus.store.delivery import job as job_store
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
@@ -105,16 +104,13 @@ class JobApi:
 
 
 def _tell(connection: sa.Connection, what: What, job: listing.Row) -> None:
-    event.record(
+    record_event(
         connection,
-        Event(
-            what=what,
-            who=name_caller(),
-            site=job["site"],
-            type=job["type"],
-            resource_id=job["resource_id"],
-            details=job["last_error"],
-        ),
+        what,
+        job["site"],
+        kind=job["type"],
+        resource_id=job["resource_id"],
+        details=job["last_error"],
     )
 
 

@@ -3,14 +3,13 @@
 from typing import Any
 
 from isthmus import errors
-from isthmus.model.intent import Event, What
+from isthmus.model.intent import What
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import writing
-from isthmus.store.delivery import event
 from isthmus.store.leases import lease
 from isthmus.store.tiers import forget, registration
 from neutron import policy
@@ -44,10 +43,7 @@ class LeaseApi:
             with writing(context.elevated()) as connection:
                 lease.delete(connection, [LeaseId(id)])
                 freed = "all that it had" if (body or {}).get("all") else f"lease {id}"
-                told = Event(
-                    what=What.LEASE_FREED, who=name_caller(), site=row["site"], details=freed
-                )
-                event.record(connection, told)
+                record_event(connection, What.LEASE_FREED, row["site"], details=freed)
                 holder = SiteName(row["site"])
                 if (body or {}).get("all") or not lease.list_leases(connection, site=holder):
                     registration.free_for_good(connection, holder)

@@ -11,6 +11,7 @@ from isthmus.model.intent import IntentKey, What
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.outgoing import along
@@ -92,6 +93,6 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
         keys.append(IntentKey(site, _NETWORK, one))
     component.locked_networks.withdraw(site, leaving)
     for one in sorted(leaving):
-        presence.tell(connection, What.WITHDRAWN, _NETWORK, one, site)
+        record_event(connection, What.WITHDRAWN, site, kind=_NETWORK, resource_id=one)
     journal.record(connection, keys)
     presence.spread(connection, leaving)  # routers that have nothing left there leave as well

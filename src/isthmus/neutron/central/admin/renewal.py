@@ -4,13 +4,13 @@ import uuid
 from typing import Any
 
 from isthmus import errors
-from isthmus.model.intent import Event, What
+from isthmus.model.intent import What
 from isthmus.model.site import SiteName, SiteState
 from isthmus.neutron.api import listing
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store.delivery import event, renewal
+from isthmus.store.delivery import renewal
 from isthmus.store.tiers import site as site_store
 
 
@@ -47,7 +47,6 @@ class RenewalApi:
                 # Neutron takes a UUID in any form.
                 network_id = body["network_id"] and str(uuid.UUID(body["network_id"]))
                 found = renewal.request(connection, name, network_id)
-                about = {"type": "network", "resource_id": network_id} if network_id else {}
-                told = Event(what=What.RESYNC_ASKED, who=name_caller(), site=name, **about)
-                event.record(connection, told)
+                about = {"kind": "network", "resource_id": network_id} if network_id else {}
+                record_event(connection, What.RESYNC_ASKED, name, **about)
             return listing.get_one(self.get_site_renewals, context, "renewal", found, None)

@@ -4,23 +4,22 @@ import dataclasses
 import ipaddress
 from typing import Any
 
-import sqlalchemy as sa
 from neutron_lib.db import api as db_api
 from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.model.form import counted, is_id
-from isthmus.model.intent import Event, IntentKey, What
+from isthmus.model.intent import IntentKey, What
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home, presence
 from isthmus.neutron.central.site_api.registration import recover
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store.delivery import event, journal, refusal, renewal
 from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, refusal, renewal
 from isthmus.store.tiers import epoch, exit_notice, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
@@ -91,7 +90,9 @@ class SiteApi:
                 epoch.read(connection)  # lock order: as in `epoch.begin`
                 site_id = site_store.insert(connection, new, now=now())
                 registration.expect(connection, new.name, site_id)
-                _tell(connection, What.SITE_CREATED, new.name, f"region {new.region}")
+                record_event(
+                    connection, What.SITE_CREATED, new.name, details=f"region {new.region}"
+                )
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
     def update_site(self, context: Any, id: str, site: dict[str, Any]) -> listing.Row:
@@ -108,7 +109,9 @@ class SiteApi:
                     exit_notice.tell_of_site(connection, wanted.name)
                 if set(wanted.availability_zones) != set(before.availability_zones):
                     presence.follow_zones(connection, wanted.name)
-                _tell(connection, What.SITE_CHANGED, wanted.name, _describe(before, wanted))
+                record_event(
+                    connection, What.SITE_CHANGED, wanted.name, details=_describe(before, wanted)
+                )
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
     def _get_for_action(self, context: Any, id: str, rule: str) -> tuple[str, listing.Row]:
@@ -131,7 +134,7 @@ class SiteApi:
             site_id, row = self._get_for_action(context, id, "update_site")
             with writing(context.elevated()) as connection:
                 registration.go_on_without(connection, SiteName(row["name"]), welcome=home.welcome)
-                _tell(connection, What.SITE_GONE_WITHOUT, SiteName(row["name"]))
+                record_event(connection, What.SITE_GONE_WITHOUT, row["name"])
             _recover(context)
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
         return {"site": row}
@@ -183,7 +186,9 @@ class SiteApi:
                     )
                 key = IntentKey(site.name, ResourceType.LEASE, str(lease_id))
                 journal.record(connection, [key])
-                _tell(connection, What.LEASE_CORRECTED, site.name, f"lease {lease_id}")
+                record_event(
+                    connection, What.LEASE_CORRECTED, site.name, details=f"lease {lease_id}"
+                )
         return {"site": row}
 
 
@@ -234,11 +239,9 @@ def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
                 )
         forget.forget_site(connection, site.name, welcome=home.welcome)
         site_store.delete(connection, site_id)
-        _tell(connection, What.SITE_DELETED, site.name, f"with {counted(held, 'object')}")
-
-
-def _tell(connection: sa.Connection, what: What, site: SiteName, details: str = "") -> None:
-    event.record(connection, Event(what=what, who=name_caller(), site=site, details=details))
+        record_event(
+            connection, What.SITE_DELETED, site.name, details=f"with {counted(held, 'object')}"
+        )
 
 
 def _describe(before: Site, after: Site) -> str:

@@ -15,15 +15,14 @@ from neutron.db import models_v2
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.dataplane.ovn import LOCALNET_KEY
-from isthmus.model.intent import Event, What
+from isthmus.model.intent import What
 from isthmus.model.lease import Block, Lease, PoolKind, show_number
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.api.caller import name_caller
+from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.central import silence
 from isthmus.neutron.central.leases import usage
 from isthmus.neutron.db.session import now
-from isthmus.store.delivery import event
 from isthmus.store.leases import lease as store
 from isthmus.store.leases import named, recall, resting, spare
 from isthmus.store.leases import pool as pool_store
@@ -170,16 +169,13 @@ def tell(*, locked: Locked, what: What, site: SiteName, blocks: Iterable[Block])
     kind = ResourceType.SUBNET if locked.kind is PoolKind.SUBNET else ResourceType.NETWORK
     for block in blocks:
         first, last = (show_number(locked.kind, one) for one in (block.first, block.last))
-        event.record(
+        record_event(
             locked.connection,
-            Event(
-                what=what,
-                who=name_caller(),
-                site=site,
-                type=kind,
-                resource_id=locked.id,
-                details=f"{first} to {last}",
-            ),
+            what,
+            site,
+            kind=kind,
+            resource_id=locked.id,
+            details=f"{first} to {last}",
         )
 
 
