@@ -60,7 +60,7 @@ def open_mariadb(folder: Path) -> Iterator[str]:
     server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     assert server is not None, "mariadbd is missing: install mariadb-server-core"
     user = pwd.getpwuid(os.getuid()).pw_name
-    own = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={user}"]
+    own = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={user}", f"--tmpdir={folder}"]
     install = ["mariadb-install-db", *own, "--auth-root-authentication-method=normal"]
     subprocess.run(install, check=True, capture_output=True)
     socket = folder / "s"

@@ -260,14 +260,15 @@ def test_a_deleted_network_leaves_no_row_anywhere(person: Person) -> None:
 def rows_naming(database: Path, *ids: str) -> list[str]:
     """Name the tables of a Neutron database in which an id still stands.
 
-    Which batch of central's dealt with an object last a site knows for some time.
+    Which batch of central's dealt with an object last a site knows for some time, and what was done
+    to it stays to be listed as an event for as long as `keep_events_s` says.
     """
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         listing = "select name from sqlite_master where type = 'table'"
         return sorted(
             table
             for (table,) in connection.execute(listing).fetchall()
-            if table != "isthmus_applied"
+            if table not in ("isthmus_applied", "isthmus_events")
             if any(set(ids) & set(row) for row in connection.execute(f'select * from "{table}"'))
         )
 

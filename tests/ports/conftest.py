@@ -41,12 +41,16 @@ def mariadbd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         lack("mariadbd")
     folder = tmp_path_factory.mktemp("mariadb")
     data, socket, log = folder / "data", folder / "s", folder / "log"
-    own = ["--no-defaults", f"--datadir={data}", f"--user={_user()}"]
-    subprocess.run(
+    # A server that starts removes each temporary table of its tmpdir, other servers' too.
+    own = ["--no-defaults", f"--datadir={data}", f"--user={_user()}", f"--tmpdir={folder}"]
+    installed = subprocess.run(
         [installer, *own, "--auth-root-authentication-method=normal", "--skip-test-db"],
-        check=True,
-        capture_output=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
+    assert installed.returncode == 0, installed.stdout[-2000:]
     process = subprocess.Popen(
         [
             server,

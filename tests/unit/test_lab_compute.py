@@ -174,3 +174,9 @@ def test_a_queue_answers_once_it_listens() -> None:
         url = f"tcp://127.0.0.1:{queue.getsockname()[1]}"
         assert lab_cloud.answers(url)
     assert not lab_cloud.answers(url)
+
+
+def test_a_mariadb_keeps_its_temporary_tables_to_itself(tmp_path: Path) -> None:
+    """One that starts removes each of its tmpdir: two in /tmp broke each other's installation."""
+    words = render.mariadb_words(tmp_path, "data", tmp_path / "s")
+    assert f"--tmpdir={tmp_path}" in words

@@ -210,6 +210,8 @@ def mariadb_words(folder: Path, data: str, socket: Path) -> tuple[str, ...]:
         "mariadbd",
         "--no-defaults",
         f"--datadir={folder / data}",
+        # A server that starts removes each temporary table of its tmpdir, other servers' too.
+        f"--tmpdir={folder}",
         f"--socket={socket}",
         f"--pid-file={folder / 'mariadb.pid'}",
         "--user=root",

@@ -46,6 +46,7 @@ def _build(folder: Path, tools: Tools, cells: int) -> None:
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={folder / DATA}",
+            f"--tmpdir={folder}",
             "--user=root",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
