@@ -43,6 +43,7 @@ _BESIDE = {
     "/v2.0/site-reports": "reports",
     "/v2.0/site-lease-requests": "refills of leases",
     "/v2.0/site-registrations": "registrations",
+    "/v2.0/extensions/isthmus": "looks whether central answers",
 }
 
 
