@@ -33,12 +33,12 @@ class Quiet:
 
 
 @contextlib.contextmanager
-def open_lab(name: str, topology: str) -> Iterator[OpenLab]:
-    """Bring a lab up, and take it away whatever happens."""
+def open_lab(name: str, topology: str, *, compute: Any = None) -> Iterator[OpenLab]:
+    """Bring a lab up, with Nova if its request is given, and take it away whatever happens."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     labs = open_labs()
     try:
-        yield labs.up(name, parse_topology(topology), reporter=Quiet())
+        yield labs.up(name, parse_topology(topology), reporter=Quiet(), compute=compute)
     finally:
         with contextlib.suppress(errors.NotFound):
             labs.down(name)
