@@ -223,3 +223,16 @@ def read_document(lines: Iterator[str]) -> dict[str, Any]:
         if line.rstrip() == "}":
             return dict(json.loads(text))
     raise AssertionError(f"it ended: {text}")
+
+
+def test_packets_are_sent_only_where_there_is_a_way_in(shell: Shell, tmp_path: Path) -> None:
+    done = shell.run("why", "web", "db", "tcp/443", "--capture", "-o", "json", code=4)
+    found = json.loads(done.stdout)
+    assert (found["probes"], found["verdict"]) == ([], "blocked")
+    assert "in a lab only" in found["not_sent"]
+    done = shell.run("why", "web", "db", "--probe", code=4)
+    assert "No packet was sent: no way in" in done.stderr
+    dump = tmp_path / "dump"
+    dump.touch()
+    said = shell.run("why", "web", "db", "--probe", "--from", str(dump), code=2).stderr
+    assert "a dump has no network" in said

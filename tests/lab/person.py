@@ -14,7 +14,7 @@ import openstack
 
 from isthmus.lab.plan import LabPlan
 
-_COMMAND = Path(sys.executable).parent / "isthmus"
+COMMAND = Path(sys.executable).parent / "isthmus"
 
 
 class Person:
@@ -28,8 +28,8 @@ class Person:
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an `isthmus` command against this lab."""
         done = subprocess.run(
-            [_COMMAND, *words],
-            env=self._environment(),
+            [COMMAND, *words],
+            env=self.environment(),
             capture_output=True,
             text=True,
             timeout=600,
@@ -44,8 +44,8 @@ class Person:
         """Have an `isthmus` command run until the block ends."""
         silent = subprocess.DEVNULL
         with subprocess.Popen(
-            [_COMMAND, *words],
-            env=self._environment(),
+            [COMMAND, *words],
+            env=self.environment(),
             stdout=silent,
             stderr=silent,
             start_new_session=True,  # its own command ends with it
@@ -55,7 +55,8 @@ class Person:
             finally:
                 os.killpg(one.pid, signal.SIGTERM)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return what a command finds in its environment."""
         return {
             **os.environ,
             "ISTHMUS_LAB_NAME": self.plan.name,

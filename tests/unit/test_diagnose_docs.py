@@ -5,16 +5,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/howto/diagnose.md"
-CHECKS = ROOT / "src/isthmus/diagnose/check"
+ROOMS = [ROOT / "src/isthmus/diagnose" / one for one in ("check", "probe")]
 _CODE = re.compile(
     r'"((?:port|network|subnet|policy|group|acl|switch|lsp|binding|northd|dhcp|shadow|chassis'
     r"|remote_chassis|mtu|host|site|job|report|router|route|exit|external|floating|forwarding|snat"
-    r"|return|lr|lrp|gateway|default_route|exit_route|nat|return_policy|transit)\.[a-z_]+)\""
+    r"|return|lr|lrp|gateway|default_route|exit_route|nat|return_policy|transit|probe|guest)\.[a-z_]+)\""
 )
 
 
 def test_every_code_is_on_the_page() -> None:
     page = PAGE.read_text()
-    codes = {code for file in CHECKS.rglob("*.py") for code in _CODE.findall(file.read_text())}
+    files = [file for room in ROOMS for file in room.rglob("*.py")]
+    codes = {code for file in files for code in _CODE.findall(file.read_text())}
     assert len(codes) > 120
     assert {one for one in codes if f"`{one}`" not in page} == set()

@@ -8,6 +8,8 @@ from isthmus.diagnose.check.look import Hop
 from isthmus.diagnose.course import Kind
 from isthmus.diagnose.judge import Diagnosis, State
 from isthmus.diagnose.lab_repair import render_in_lab
+from isthmus.diagnose.probe.outcome import describe_last
+from isthmus.diagnose.probe.run import Outcome
 from isthmus.diagnose.question import Direction, End, EndKind, Packet, Way
 from isthmus.diagnose.route.fabric import Fabric
 from isthmus.diagnose.route.legs import Legs
@@ -15,12 +17,13 @@ from isthmus.diagnose.stations import describe
 from isthmus.model.verdict import to_row
 
 
-def to_document(found: Diagnosis, lab: str = "") -> dict[str, Any]:
+def to_document(found: Diagnosis, lab: str = "", outcome: Outcome | None = None) -> dict[str, Any]:
     """Return the JSON form of a diagnosis.
 
     Args:
         found: what was found.
         lab: name of the lab in which all that was looked at runs; empty for a real cloud.
+        outcome: of the packets that were sent; None where none was asked for.
     """
     there, back = found.legs
     return {
@@ -46,7 +49,36 @@ def to_document(found: Diagnosis, lab: str = "") -> dict[str, Any]:
         ],
         "checks": found.report.answers,
         "not_seen": list(found.report.unseen),
+        **(_probed(outcome) if outcome is not None else {}),
     }
+
+
+def _probed(outcome: Outcome) -> dict[str, Any]:
+    """Return what was sent and what came of it, and where the packet was seen."""
+    found: dict[str, Any] = {
+        "probes": [
+            {
+                "probe": one.probe.to,
+                "from": one.probe.place.label or one.probe.place.name,
+                "state": one.state,
+                "said": one.said,
+            }
+            for one in outcome.results
+        ],
+        "not_sent": outcome.not_sent,
+    }
+    if outcome.sightings:
+        found["seen"] = [
+            {
+                "where": one.station.label,
+                "requests": one.requests,
+                "replies": one.replies,
+                "reason": one.reason,
+            }
+            for one in outcome.sightings
+        ]
+        found["last_seen"] = describe_last(outcome.sightings)
+    return found
 
 
 def list_hops(document: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.machine.shell import Begun
 from isthmus.clients.ovsdb.select import RemoteDatabase
 from isthmus.diagnose.dump.file import read_file
 from isthmus.diagnose.dump.recorded import Recorded, reading
+from isthmus.lab.network.inside import InsidePlaces
 from isthmus.lab.network.reading import HypervisorReader
 from isthmus.lab.opened import OpenLab
 from isthmus.wiring.admin import Admin
@@ -47,6 +49,21 @@ class Ways:
         if self._lab is None:
             raise errors.Unsupported("no way in: only a lab's hypervisors can be read so far")
         return HypervisorReader(self._lab.plan, machine_tools(), host)
+
+    def open_places(self) -> InsidePlaces:
+        """Open the places from which packets can be sent.
+
+        Raises:
+            Unsupported: there is no way in.
+        """
+        if self._lab is None:
+            raise errors.Unsupported("no way in: packets can be sent in a lab only, so far")
+
+        def device_of(port_id: str) -> str:
+            rows = self.api.list("port", id=port_id)
+            return str(rows[0].get("device_id") or "") if rows else ""
+
+        return InsidePlaces(self._lab.plan, self._lab.ledger.read(), device_of, Begun)
 
     def find_server_port(self, name: str) -> str | None:
         """Find the port of a lab's server."""

@@ -1,5 +1,6 @@
 """`isthmus why`: why one end does not reach another."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from isthmus.cli import render
 from isthmus.cli.diagnose.ways import FromDump, Lab, Remotes, Timeout, parse_remotes, say_time
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
-from isthmus.diagnose.judge import Word
+from isthmus.diagnose.judge import Diagnosis, Word
 
 app = typer.Typer()
 
@@ -43,15 +44,21 @@ def why(
     lab: Lab = "",
     dump: FromDump = None,
     timeout: Timeout = 20.0,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Also send packets: ping, ARP, TCP, large ones, DHCP.")
+    ] = False,
+    capture: Annotated[
+        bool, typer.Option("--capture", help="Also look out for the packet at each hop.")
+    ] = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Tell why SRC does not reach DST: the cause, the evidence, and the command that repairs it.
 
     Reads Neutron and OVN of all sites that the two are at, or that packets between them leave by,
-    and never writes. Ends with 0 if DST is
-    reachable, 4 if it is blocked, 5 if packets pass and something hinders them or will, 6 if it
-    cannot be told from what was seen; 1, 2 and 3 are errors of the command.
+    and never writes. With --probe it sends a few packets too. Ends with 0 if DST is reachable,
+    4 if it is blocked, 5 if packets pass and something hinders them or will, 6 if it cannot be
+    told from what was seen; 1, 2 and 3 are errors of the command.
     """
     from isthmus.diagnose.collect.world import collect_scene
     from isthmus.diagnose.document import to_document
@@ -59,6 +66,8 @@ def why(
     from isthmus.diagnose.question import parse_service
     from isthmus.wiring.why import open_ways
 
+    if dump and (probe or capture):
+        raise errors.Invalid("--probe and --capture send packets: a dump has no network")
     if family not in (0, 4, 6):
         raise errors.Invalid(f"--family {family}: it is 4 or 6")
     wanted = parse_service(service)
@@ -73,13 +82,43 @@ def why(
             family=family,
         )
         found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
-        document = to_document(found, ways.lab)
+        outcome = None
+        if probe or capture:
+            found, outcome = _probe(ways, found, capture=capture)
+        document = to_document(found, ways.lab, outcome)
     if output is Format.TABLE:
         _print(document)
     else:
         render.print_row(document, output)
     if code := EXITS[found.word]:
         raise typer.Exit(code)
+
+
+def _probe(ways: Any, found: Diagnosis, *, capture: bool) -> tuple[Diagnosis, Any]:
+    """Send packets, and weigh what came of them."""
+    from isthmus.diagnose.probe.outcome import weigh
+    from isthmus.diagnose.probe.plan import plan_probes
+    from isthmus.diagnose.probe.run import Outcome, apply_probes
+
+    plan = plan_probes(found, secrets.randbelow(10**9))
+    try:
+        outcome = apply_probes(ways.open_places(), plan, capture=capture)
+    except errors.Unsupported as error:
+        outcome = Outcome(not_sent=error.message)
+    return weigh(found, outcome), outcome
+
+
+def _print_probes(document: Mapping[str, Any]) -> None:
+    """Print what was sent, and where it was seen."""
+    if document.get("probes"):
+        print()
+        render.print_rows(document["probes"], ("probe", "from", "state", "said"), Format.TABLE)
+    if document.get("seen"):
+        print()
+        render.print_rows(document["seen"], ("where", "requests", "replies"), Format.TABLE)
+        print(f"\n{document['last_seen']}.")
+    if document.get("not_sent"):
+        render.note(f"No packet was sent: {document['not_sent']}")
 
 
 def _print(document: Mapping[str, Any]) -> None:
@@ -97,6 +136,7 @@ def _print(document: Mapping[str, Any]) -> None:
     )
     print()
     render.print_rows(list_hops(document), ("hop", "there", "back", "where"), Format.TABLE)
+    _print_probes(document)
     for number, one in enumerate(document["blockers"], start=1):
         print()
         render.print_row(

@@ -103,6 +103,44 @@ def run(
     return Output(done.returncode, done.stdout, done.stderr)
 
 
+class Begun:
+    """A command that runs beside us: it says a line once it is ready, and the rest at its end."""
+
+    def __init__(self, argv: Sequence[str | Path], netns: str | None = None) -> None:
+        """Begin it.
+
+        Raises:
+            Unsupported: there is no such program.
+        """
+        command = inside(netns, argv)
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(
+                command, env=clean_environment(), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            )
+        except FileNotFoundError as exc:
+            raise errors.Unsupported(f"{command[0]} is not installed") from exc
+
+    def read_line(self) -> str:
+        """Return the next line that it says; empty at its end."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def finish(self, timeout_s: float) -> Output:
+        """Close its standard input, by which it knows that it may end, and wait for that.
+
+        Raises:
+            TimedOut: it did not end in time; it is killed.
+        """
+        try:
+            said, complained = self._process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as exc:
+            self._process.kill()
+            self._process.communicate()
+            raise errors.TimedOut(f"a command did not end within {timeout_s:g} s") from exc
+        return Output(self._process.returncode, said, complained)
+
+
 def interact(
     argv: Sequence[str | Path], *, netns: str | None = None, env: Mapping[str, str] | None = None
 ) -> int:
