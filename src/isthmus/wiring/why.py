@@ -7,11 +7,9 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi
-from isthmus.clients.machine.shell import Begun
 from isthmus.clients.ovsdb.select import RemoteDatabase
 from isthmus.diagnose.dump.file import read_file
 from isthmus.diagnose.dump.recorded import Recorded, reading
-from isthmus.lab.network.inside import InsidePlaces
 from isthmus.lab.network.reading import HypervisorReader
 from isthmus.lab.opened import OpenLab
 from isthmus.wiring.admin import Admin
@@ -28,9 +26,9 @@ class Ways:
         self._admin = Admin(cloud)
         self.api = self._admin.api
         self._remotes = dict(remotes)
-        self._lab = find_lab(lab)
+        self.opened = find_lab(lab)
         #: Name of the lab in which all that is read runs; empty where there is none.
-        self.lab = self._lab.plan.name if self._lab and not remotes else ""
+        self.lab = self.opened.plan.name if self.opened and not remotes else ""
 
     def open_site_api(self, name: str, region: str) -> AdminApi:
         """Open the lists of a site's Neutron."""
@@ -46,24 +44,9 @@ class Ways:
 
     def open_host(self, host: str) -> HypervisorReader:
         """Open a hypervisor."""
-        if self._lab is None:
+        if self.opened is None:
             raise errors.Unsupported("no way in: only a lab's hypervisors can be read so far")
-        return HypervisorReader(self._lab.plan, machine_tools(), host)
-
-    def open_places(self) -> InsidePlaces:
-        """Open the places from which packets can be sent.
-
-        Raises:
-            Unsupported: there is no way in.
-        """
-        if self._lab is None:
-            raise errors.Unsupported("no way in: packets can be sent in a lab only, so far")
-
-        def device_of(port_id: str) -> str:
-            rows = self.api.list("port", id=port_id)
-            return str(rows[0].get("device_id") or "") if rows else ""
-
-        return InsidePlaces(self._lab.plan, self._lab.ledger.read(), device_of, Begun)
+        return HypervisorReader(self.opened.plan, machine_tools(), host)
 
     def find_server_port(self, name: str) -> str | None:
         """Find the port of a lab's server."""
@@ -71,15 +54,15 @@ class Ways:
 
     def list_servers(self) -> dict[str, str]:
         """List the ports of the lab's servers by the names of these."""
-        rows = self._lab.ledger.read().servers if self._lab else {}
+        rows = self.opened.ledger.read().servers if self.opened else {}
         return {name: str(row["port_id"]) for name, row in rows.items()}
 
     def _remote(self, site: str) -> tuple[str, str]:
         if site in self._remotes:
             return self._remotes[site]
-        if self._lab is None:
+        if self.opened is None:
             raise errors.Unsupported(_NO_WAY.format(site=site))
-        home = self._lab.plan.tier_dir(self._lab.plan.get_site(site))
+        home = self.opened.plan.tier_dir(self.opened.plan.get_site(site))
         return f"unix:{home}/nb.sock", f"unix:{home}/sb.sock"
 
 

@@ -99,10 +99,11 @@ def _probe(ways: Any, found: Diagnosis, *, capture: bool) -> tuple[Diagnosis, An
     from isthmus.diagnose.probe.outcome import weigh
     from isthmus.diagnose.probe.plan import plan_probes
     from isthmus.diagnose.probe.run import Outcome, apply_probes
+    from isthmus.wiring.probe import open_places
 
     plan = plan_probes(found, secrets.randbelow(10**9))
     try:
-        outcome = apply_probes(ways.open_places(), plan, capture=capture)
+        outcome = apply_probes(open_places(ways), plan, capture=capture)
     except errors.Unsupported as error:
         outcome = Outcome(not_sent=error.message)
     return weigh(found, outcome), outcome

@@ -116,7 +116,14 @@ def checksum(data: bytes) -> int:
 
 
 def render_echo(family: int, ident: int, number: int, payload: bytes) -> bytes:
-    """Write an echo request; the kernel fills in the checksum of ICMPv6."""
+    """Write an echo request; the kernel fills in the checksum of ICMPv6.
+
+    Args:
+        family: version of IP.
+        ident: by which answers are known.
+        number: of the request.
+        payload: what is to come back.
+    """
     kind = 8 if family == 4 else 128
     bare = struct.pack("!BBHHH", kind, 0, 0, ident, number & 0xFFFF) + payload
     value = checksum(bare) if family == 4 else 0
