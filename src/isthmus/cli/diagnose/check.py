@@ -87,7 +87,7 @@ def _open(
 ) -> tuple[Callable[[], "Dump"], str]:
     """Return what reads all that there is now, and the name of the lab that it is of."""
     from isthmus.diagnose.dump.whole import collect_dump
-    from isthmus.wiring.why import Ways
+    from isthmus.wiring.diagnose.ways import Ways
 
     ways = Ways(cloud, remotes, lab)
 

@@ -94,7 +94,7 @@ def _read(
 
         return read_file(file)
     from isthmus.diagnose.dump.whole import collect_dump
-    from isthmus.wiring.why import Ways
+    from isthmus.wiring.diagnose.ways import Ways
 
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ways = Ways(cloud, remotes, lab)

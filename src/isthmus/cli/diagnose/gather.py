@@ -31,7 +31,7 @@ def gather(
     """
     from isthmus.diagnose.dump.file import write_new_file
     from isthmus.diagnose.dump.whole import collect_dump
-    from isthmus.wiring.why import Ways
+    from isthmus.wiring.diagnose.ways import Ways
 
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ways = Ways(os_cloud, parse_remotes(ovn or []), lab)

@@ -64,7 +64,7 @@ def why(
     from isthmus.diagnose.document import to_document
     from isthmus.diagnose.judge import judge
     from isthmus.diagnose.question import parse_service
-    from isthmus.wiring.why import open_ways
+    from isthmus.wiring.diagnose.ways import open_ways
 
     if dump and (probe or capture):
         raise errors.Invalid("--probe and --capture send packets: a dump has no network")
@@ -99,7 +99,7 @@ def _probe(ways: Any, found: Diagnosis, *, capture: bool) -> tuple[Diagnosis, An
     from isthmus.diagnose.probe.outcome import weigh
     from isthmus.diagnose.probe.plan import plan_probes
     from isthmus.diagnose.probe.run import Outcome, apply_probes
-    from isthmus.wiring.probe import open_places
+    from isthmus.wiring.diagnose.probe import open_places
 
     plan = plan_probes(found, secrets.randbelow(10**9))
     try:

@@ -1,4 +1,4 @@
-"""What probes need of the outside; `isthmus.wiring.why` joins these with the lab."""
+"""What probes need of the outside; `isthmus.wiring.diagnose.ways` joins these with the lab."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 from isthmus import errors
 from isthmus.clients.machine.shell import Begun
 from isthmus.lab.network.inside import InsidePlaces
-from isthmus.wiring.why import Ways
+from isthmus.wiring.diagnose.ways import Ways
 
 
 def open_places(ways: Ways) -> InsidePlaces:

@@ -1,0 +1,1 @@
+"""Joins what looks into all tiers with the clouds, a lab or a dump."""
