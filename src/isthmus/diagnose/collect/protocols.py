@@ -1,4 +1,4 @@
-"""What is read of the outside; `isthmus.wiring.diagnose.ways` joins these with the clients and the lab."""
+"""What is read of the outside; `isthmus.wiring.diagnose` joins these with clients and the lab."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
