@@ -160,6 +160,24 @@ def test_a_silent_cell_is_broken_and_nobody_says_that_the_rest_is_fine() -> None
     assert found.severity is Severity.DEGRADED
 
 
+def test_two_cells_with_one_database_are_one_finding() -> None:
+    # Neither is told to map the servers and hosts of the other, and no host is in two cells.
+    state = cell(cell(make_state(), "east", place="db1/nova"), "west", place="db2/nova")
+    east = next(one for one in state.cells if one.cell.name == "east")
+    copy = replace(east, cell=Cell(name="copy", uuid="7"))
+    report = check(replace(state, cells=(*state.cells, copy)))
+    (found,) = report.findings
+    assert (found.code, found.severity) == ("cell.database", Severity.BROKEN)
+    assert (found.subject.name, found.evidence) == ("copy", "db1/nova")
+    assert "that of cell east" in found.message
+    moved = cell(state, "west", hosts=(host("w1"), host("e1")))
+    report = check(replace(moved, cells=(*moved.cells, copy)))
+    assert [(one.code, one.evidence) for one in report.findings] == [
+        ("cell.database", "db1/nova"),
+        ("cell.twice", "east, west"),
+    ]
+
+
 def test_a_host_that_is_disabled_is_advice() -> None:
     report = check(cell(make_state(), "west", hosts=(host("w1", "service is disabled"),)))
     assert [one.severity for one in report.findings] == [Severity.ADVICE]

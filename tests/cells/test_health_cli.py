@@ -10,6 +10,8 @@ from tests.cells.draw_servers import fill, insert
 from tests.cells.test_numa import ask
 
 from isthmus.cli import main
+from isthmus.model.compute.cloud import Cell
+from isthmus.model.compute.health import CellState
 
 HOSTS = ("h1", "h2", "h3")
 
@@ -87,7 +89,9 @@ def nova(tmp_path: Path) -> Nova:
 
 
 def call(nova: Nova, capsys: pytest.CaptureFixture[str], verb: str) -> tuple[int, Any, str]:
-    files = ["--nova-conf", nova.file, "--placement-conf", nova.file]
+    files = ["--nova-conf", nova.file]
+    if verb != "list":
+        files += ["--placement-conf", nova.file]
     with pytest.raises(SystemExit) as end:
         main.run(["cell", verb, *files, "-o", "json"])
     said = capsys.readouterr()
@@ -137,6 +141,60 @@ def test_a_sound_cloud_then_one_with_every_fault(
         ("cell.allocation", "placement"),
     }
     assert all(one["remedy"] and one["evidence"] for one in rows)
+
+
+def test_two_mappings_to_one_database(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
+    nova.run("api", f"UPDATE cell_mappings SET database_connection = '{nova.urls['c1']}'")
+    code, rows, _ = call(nova, capsys, "verify")
+    assert code == 1
+    twins = [one for one in rows if one["code"] == "cell.database"]
+    assert [one["name"] for one in twins] == ["cell1", "cell2"]
+    assert all(one["evidence"].endswith("c1.db") for one in twins)
+    assert "without a mapping" not in str(rows)
+    assert "cell.twice" not in {one["code"] for one in rows}
+
+
+def test_cells_are_listed_without_placement(
+    nova: Nova, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "nova.conf").write_text(f"[api_database]\nconnection = {nova.urls['api']}\n")
+    code, rows, said = call(nova, capsys, "list")
+    assert (code, len(rows), said) == (0, 3, "")
+    placement = "mysql+pymysql://nova@127.0.0.1:1/placement"
+    (tmp_path / "nova.conf").write_text(
+        f"[api_database]\nconnection = {nova.urls['api']}\n"
+        f"[placement_database]\nconnection = {placement}\n"
+    )
+    files = ["--nova-conf", nova.file, "--placement-conf", nova.file]
+    with pytest.raises(SystemExit) as end:
+        main.run(["cell", "verify", *files])
+    assert end.value.code == 3
+    assert "Placement's database does not answer" in capsys.readouterr().err
+
+
+def test_a_cell_that_hangs_is_not_asked_a_second_time(
+    nova: Nova, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from isthmus.wiring.compute import health
+
+    url = "mysql+pymysql://nova@127.0.0.1:1/gone"
+    nova.run("api", f"UPDATE cell_mappings SET database_connection = '{url}' WHERE id = 3")
+    nova.run("c1", "DELETE FROM instances WHERE deleted = 0")
+    asked: list[str] = []
+    real = health.collect_state
+
+    def collect(place: str, cell: Cell, *, down_time_s: int, timeout_s: float) -> CellState:
+        asked.append(cell.name)
+        return real(place, cell, down_time_s=down_time_s, timeout_s=timeout_s)
+
+    monkeypatch.setattr(health, "collect_state", collect)
+    code, rows, _ = call(nova, capsys, "verify")
+    assert code == 1
+    assert {(one["code"], one["name"]) for one in rows} == {
+        ("cell.database", "cell2"),
+        ("cell.server", "cell1"),
+    }
+    assert sorted(asked) == ["cell0", "cell0", "cell1", "cell1", "cell2"]
 
 
 def test_a_cell_that_is_down(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,6 +212,19 @@ def test_what_makes_no_sense_is_refused(
     assert text in " ".join(said.split())
 
 
+@pytest.mark.parametrize("url", ["oracle://nova/x", "nowhere", "mysql+pymysql://n@127.0.0.1:1/x"])
+def test_a_marker_in_a_cell_that_cannot_be_read(
+    nova: Nova, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    marker, _ = nova.add_cell(url)
+    try:
+        code, _, said = call(nova, capsys, "--all-projects", "--marker", marker)
+    finally:
+        nova.remove_cell()
+    assert code == 3
+    assert f"marker {marker} is in cell north, which does not answer" in " ".join(said.split())
+
+
 def test_no_servers_are_an_empty_list(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--project", "nobody")
     assert call(nova, capsys, *words) == (0, [], "")

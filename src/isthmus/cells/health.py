@@ -20,6 +20,7 @@ def find_strays(state: CloudState) -> Strays:
     Reading takes time, and servers come and go meanwhile: what two looks have found alike is so
     (`confirm`).
     """
+    twins = _find_twins(state)
     unmapped: dict[str, frozenset[str]] = {}
     nowhere: dict[str, frozenset[str]] = {}
     mapped: dict[str, set[str]] = defaultdict(set)
@@ -33,7 +34,7 @@ def find_strays(state: CloudState) -> Strays:
         if one.cell.error:
             continue
         unmapped[uuid] = frozenset(
-            server for server in one.servers if state.server_cells.get(server) != uuid
+            server for server in one.servers if state.server_cells.get(server) not in twins[uuid]
         )
         nowhere[uuid] = frozenset(mapped[uuid] - one.servers)
     nodes = {host.uuid for one in state.cells for host in one.hosts}
@@ -47,6 +48,14 @@ def find_strays(state: CloudState) -> Strays:
             if not silent and root in nodes and consumer not in known
         ),
     )
+
+
+def _find_twins(state: CloudState) -> dict[str, frozenset[str]]:
+    """Return for each cell the cells that have the same database, with itself."""
+    by_place: dict[str, set[str]] = defaultdict(set)
+    for one in state.cells:
+        by_place[one.place or one.cell.uuid].add(one.cell.uuid)
+    return {one.cell.uuid: frozenset(by_place[one.place or one.cell.uuid]) for one in state.cells}
 
 
 def confirm(first: Strays, second: Strays) -> Strays:
@@ -73,7 +82,7 @@ def check_cells(state: CloudState, strays: Strays) -> Report:
     """Hold what the databases say of the cells against each other."""
     silent = [one.cell.name for one in state.cells if one.cell.error]
     checks: tuple[tuple[str, Iterable[Verdict], bool], ...] = (
-        ("cell.database", _check_databases(state), False),
+        ("cell.database", (*_check_databases(state), *_check_places(state)), False),
         ("cell.schema", _check_schemas(state), True),
         ("cell.service", _check_services(state), True),
         ("cell.host", _check_hosts(state), True),
@@ -118,6 +127,23 @@ def _check_databases(state: CloudState) -> Iterable[Verdict]:
             )
 
 
+def _check_places(state: CloudState) -> Iterable[Verdict]:
+    """Check that no two cells have one database."""
+    first: dict[str, CellState] = {}
+    for one in state.cells:
+        if one.place and first.setdefault(one.place, one) is not one:
+            yield Verdict(
+                code="cell.database",
+                severity=Severity.BROKEN,
+                subject=_subject(one),
+                message=f"its database is that of cell {first[one.place].cell.name} as well: each "
+                "host and server there counts twice",
+                evidence=one.place,
+                remedy="correct the mapping that is wrong with nova-manage cell_v2 update_cell, or "
+                "remove it with nova-manage cell_v2 delete_cell",
+            )
+
+
 def _check_schemas(state: CloudState) -> Iterable[Verdict]:
     by_schema: dict[str, list[CellState]] = defaultdict(list)
     for one in state.cells:
@@ -155,11 +181,13 @@ def _check_services(state: CloudState) -> Iterable[Verdict]:
 def _check_hosts(state: CloudState) -> Iterable[Verdict]:
     """Check that each host is mapped to its cell, and each mapping leads to a host."""
     known = {one.cell.uuid for one in state.cells}
+    twins = _find_twins(state)
     there: dict[str, set[str]] = defaultdict(set)
     for one in state.cells:
         names = {host.name for host in one.hosts}
         there[one.cell.uuid] = names
-        astray = {name for name in names if state.host_cells.get(name) != one.cell.uuid}
+        mine = twins[one.cell.uuid]
+        astray = {name for name in names if state.host_cells.get(name) not in mine}
         # One that is in two cells is told of there.
         astray -= {name for name in astray if _is_elsewhere(state, name)}
         if astray:
@@ -201,23 +229,29 @@ def _check_hosts(state: CloudState) -> Iterable[Verdict]:
 
 
 def _is_elsewhere(state: CloudState, host: str) -> bool:
-    cells = [one for one in state.cells if any(each.name == host for each in one.hosts)]
-    return len(cells) > 1
+    return len(_list_places(state, host)) > 1
+
+
+def _list_places(state: CloudState, host: str) -> dict[str, str]:
+    """Return the names of the cells that a host is in, one for each database."""
+    found: dict[str, str] = {}
+    for one in state.cells:
+        if any(each.name == host for each in one.hosts):
+            found.setdefault(one.place or one.cell.uuid, one.cell.name)
+    return found
 
 
 def _check_twice(state: CloudState) -> Iterable[Verdict]:
-    cells: dict[str, list[str]] = defaultdict(list)
-    for one in state.cells:
-        for name in sorted({host.name for host in one.hosts}):
-            cells[name].append(one.cell.name)
-    for name, names in cells.items():
-        if len(names) > 1:
+    hosts = [name for one in state.cells for name in sorted({host.name for host in one.hosts})]
+    for name in dict.fromkeys(hosts):
+        places = _list_places(state, name)
+        if len(places) > 1:
             yield Verdict(
                 code="cell.twice",
                 severity=Severity.BROKEN,
                 subject=Subject(name, "host"),
                 message="it has a compute node in several cells",
-                evidence=", ".join(names),
+                evidence=", ".join(places.values()),
                 remedy="delete the service in the cell that it has left: "
                 "openstack compute service delete",
             )

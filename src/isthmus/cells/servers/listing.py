@@ -140,7 +140,7 @@ def find_after(
     if address is not None:
         try:
             values = servers.find_values(address, marker)
-        except errors.Transient as exc:
+        except errors.IsthmusError as exc:  # also for a URL that makes no sense
             raise errors.Unreachable(
                 f"marker {marker} is in cell {address.cell.name}, which does not answer: "
                 f"{exc.message}"

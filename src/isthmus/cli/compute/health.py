@@ -32,7 +32,6 @@ Timeout = Annotated[
 
 def list_cells(
     nova_conf: NovaConf = None,
-    placement_conf: PlacementConf = None,
     timeout: Timeout = 10.0,
     output: Output = Format.TABLE,
 ) -> None:
@@ -41,12 +40,11 @@ def list_cells(
     Open are the hosts that take servers. The exit code is 1 where a cell that is not disabled does
     not answer.
     """
-    from isthmus.config.nova import read_databases
+    from isthmus.config.nova import read_nova
     from isthmus.wiring.compute.health import collect_cloud_state
 
     check_timeout(timeout)
-    where = read_databases(nova_conf or [NOVA_FILE], placement_conf or [PLACEMENT_FILE])
-    state = collect_cloud_state(where, timeout)
+    state = collect_cloud_state(read_nova(nova_conf or [NOVA_FILE]), timeout)
     render.print_rows([_to_row(one) for one in state.cells], COLUMNS, output, empty="No cells.")
     if any(one.cell.error and not one.cell.disabled for one in state.cells):
         raise typer.Exit(EXIT_FOUND)

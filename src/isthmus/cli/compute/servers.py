@@ -1,7 +1,6 @@
 """`isthmus cell servers`: one list over all cells."""
 
 import datetime
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,6 +90,8 @@ def show_servers(
     order = plan_order(sort or ())
     vm_states, task_states = view.plan_states(status or ())
     since, before = _parse_time(changes_since), _parse_time(changes_before)
+    given = {"display_name": name, "node": node, "availability_zone": zone}
+    patterns = {column: pattern for column, pattern in given.items() if pattern}
     filters = ServerFilters(
         project_id=project,
         user_id=user,
@@ -99,7 +100,7 @@ def show_servers(
         vm_states=vm_states,
         task_states=task_states,
         locked=locked,
-        patterns=_check_patterns(display_name=name, node=node, availability_zone=zone),
+        patterns=patterns,
         tags=tuple(tag or ()),
         changes_since=since,
         changes_before=before,
@@ -110,6 +111,8 @@ def show_servers(
         else False,
     )
     directory = open_directory(nova_conf or [NOVA_FILE], timeout)
+    if patterns:
+        directory.mappings.check_patterns(patterns.values())
     if flavor:
         filters = _add_flavor(filters, directory, flavor)
     query = ServerQuery(order=order, filters=filters, details=details)
@@ -162,15 +165,6 @@ def _add_flavor(filters: "ServerFilters", directory: "Directory", flavor: str) -
     if found is None:
         raise errors.NotFound(f"there is no flavor {flavor!r}")
     return dataclasses.replace(filters, flavor_id=found)
-
-
-def _check_patterns(**patterns: str) -> dict[str, str]:
-    for pattern in patterns.values():
-        try:
-            re.compile(pattern)
-        except re.error as exc:
-            raise errors.Invalid(f"{pattern!r} is no regular expression: {exc}") from None
-    return {name: pattern for name, pattern in patterns.items() if pattern}
 
 
 def _parse_time(text: str) -> datetime.datetime | None:

@@ -12,6 +12,7 @@ class CellState:
     cell: Cell
     hosts: tuple[ComputeHost, ...] = ()
     schema: str = ""  #: revision of the tables
+    place: str = ""  #: of its database, as that itself says; two cells of one place have one
     servers: frozenset[str] = frozenset()  #: uuids of those that are not deleted
     migrations: frozenset[str] = frozenset()  #: uuids of moves, which hold allocations as well
 

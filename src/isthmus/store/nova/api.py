@@ -13,7 +13,7 @@ from isthmus.model.compute.cloud import (
     HostAggregate,
 )
 from isthmus.store.nova import tables
-from isthmus.store.nova.reading import format_url, reading
+from isthmus.store.nova.reading import API_DATABASE, format_url, reading
 
 
 def collect_api_state(url: str, template: str, timeout_s: float) -> ApiState:
@@ -28,7 +28,7 @@ def collect_api_state(url: str, template: str, timeout_s: float) -> ApiState:
         Unreachable: it does not answer.
         Invalid: a URL makes no sense.
     """
-    with reading(url, timeout_s) as connection:
+    with reading(url, timeout_s, API_DATABASE) as connection:
         cells = list_cells(connection, template)
         uuids = {one.id: one.cell.uuid for one in cells}
         hosts = connection.execute(

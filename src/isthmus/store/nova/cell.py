@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from isthmus.model.compute.cloud import Cell, CellHosts, ComputeHost
 from isthmus.model.compute.health import CellState
 from isthmus.store.nova import tables
-from isthmus.store.nova.reading import read_now, reading
+from isthmus.store.nova.reading import read_now, read_place, reading
 
 #: Moves of these states hold no allocations any more.
 _ENDED = ("error", "failed", "completed", "confirmed", "reverted", "cancelled", "done")
@@ -97,6 +97,7 @@ def collect_state(url: str, cell: Cell, *, down_time_s: int, timeout_s: float) -
             cell=cell,
             hosts=found.hosts,
             schema=_read_schema(connection),
+            place=read_place(connection),
             servers=frozenset(servers),
             migrations=frozenset(moves),
         )

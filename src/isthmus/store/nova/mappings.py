@@ -1,6 +1,6 @@
 """The mappings of servers to cells, and the cells, in Nova's API database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.server import InstanceMapping
 from isthmus.store.nova import tables
 from isthmus.store.nova.api import list_cells
-from isthmus.store.nova.reading import reading
+from isthmus.store.nova.reading import API_DATABASE, check_pattern, reading
 
 _TABLE = tables.INSTANCE_MAPPINGS.c
 _CELLS = tables.CELL_MAPPINGS.c
@@ -28,7 +28,7 @@ def collect_cells(url: str, template: str, timeout_s: float) -> tuple[CellAddres
     Raises:
         Unreachable: it does not answer.
     """
-    with reading(url, timeout_s) as connection:
+    with reading(url, timeout_s, API_DATABASE) as connection:
         return list_cells(connection, template)
 
 
@@ -44,7 +44,7 @@ def collect_links(
         Unreachable: the database does not answer.
     """
     host = tables.HOST_MAPPINGS.c
-    with reading(url, timeout_s) as connection:
+    with reading(url, timeout_s, API_DATABASE) as connection:
         uuids = {row[0]: row[1] for row in connection.execute(sa.select(_CELLS.id, _CELLS.uuid))}
         hosts = {
             name: uuids.get(cell, str(cell))
@@ -75,9 +75,20 @@ class ApiMappings:
         Raises:
             Unreachable: the database does not answer.
         """
-        with reading(self._url, self._timeout_s) as connection:
+        with reading(self._url, self._timeout_s, API_DATABASE) as connection:
             row = connection.execute(_select().where(_TABLE.instance_uuid == uuid)).first()
             return None if row is None else _to_mapping(row)
+
+    def check_patterns(self, patterns: Iterable[str]) -> None:
+        """Check regular expressions as the databases read them.
+
+        Raises:
+            Invalid: one is none.
+            Unreachable: the database does not answer.
+        """
+        with reading(self._url, self._timeout_s, API_DATABASE) as connection:
+            for one in patterns:
+                check_pattern(connection, one)
 
     def find_flavor(self, name: str) -> int | None:
         """Find the internal id of a flavor by its name or id.
@@ -86,7 +97,7 @@ class ApiMappings:
             Unreachable: the database does not answer.
         """
         table = tables.FLAVORS.c
-        with reading(self._url, self._timeout_s) as connection:
+        with reading(self._url, self._timeout_s, API_DATABASE) as connection:
             found: int | None = connection.scalar(
                 sa.select(table.id).where(sa.or_(table.name == name, table.flavorid == name))
             )
@@ -104,7 +115,7 @@ class ApiMappings:
         """
         last = 0
         while True:
-            with reading(self._url, self._timeout_s) as connection:
+            with reading(self._url, self._timeout_s, API_DATABASE) as connection:
                 statement = (
                     _select()
                     .where(_CELLS.uuid == cell, _TABLE.id > last, *_in_use(project))
@@ -123,7 +134,7 @@ class ApiMappings:
         Raises:
             Unreachable: the database does not answer.
         """
-        with reading(self._url, self._timeout_s) as connection:
+        with reading(self._url, self._timeout_s, API_DATABASE) as connection:
             statement = (
                 sa.select(sa.func.count())
                 .select_from(_JOINED)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from isthmus.model.compute.cloud import Provider, ResourceInventory
 from isthmus.store.nova import tables
-from isthmus.store.nova.reading import reading
+from isthmus.store.nova.reading import PLACEMENT_DATABASE, reading
 
 
 def collect_providers(
@@ -18,7 +18,7 @@ def collect_providers(
     Raises:
         Unreachable: the database does not answer.
     """
-    with reading(url, timeout_s) as connection:
+    with reading(url, timeout_s, PLACEMENT_DATABASE) as connection:
         return _list_providers(connection), _list_inventories(connection)
 
 
@@ -30,7 +30,7 @@ def collect_consumers(url: str, timeout_s: float) -> dict[str, str]:
     """
     taken, provider = tables.ALLOCATIONS.c, tables.RESOURCE_PROVIDERS
     root = provider.alias()
-    with reading(url, timeout_s) as connection:
+    with reading(url, timeout_s, PLACEMENT_DATABASE) as connection:
         statement = (
             sa.select(taken.consumer_id, root.c.uuid)
             .join_from(tables.ALLOCATIONS, provider, provider.c.id == taken.resource_provider_id)

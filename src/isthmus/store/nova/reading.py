@@ -18,51 +18,57 @@ from isthmus import errors
 _ODD_URL = (exc.ArgumentError, ValueError, TypeError, AttributeError, ImportError, OSError)
 
 
+API_DATABASE = "Nova's API database"
+PLACEMENT_DATABASE = "Placement's database"
+
+
 #: What MariaDB answers to a statement, and its driver calls operational: an unknown column, and a
 #: regular expression that makes no sense.
-_REFUSALS = frozenset({1054, 1139})
+_BAD_PATTERN = 1139
+_REFUSALS = frozenset({1054, _BAD_PATTERN})
 
 
 @contextlib.contextmanager
-def reading(url: str, timeout_s: float) -> Iterator[sa.Connection]:
+def reading(url: str, timeout_s: float, whose: str = "the database") -> Iterator[sa.Connection]:
     """Open one transaction that reads, on a connection of its own.
 
     Args:
         url: as in `[database] connection`.
         timeout_s: for connecting, and for each answer.
+        whose: it is, for what is said of it.
 
     Raises:
         Invalid: it is no URL of a database that is supported.
         Unreachable: nobody answers there, or not in time.
         Inconsistent: it refuses what is asked, which Nova's tables would not.
     """
-    engine = _open(url, timeout_s)
+    engine = _open(url, timeout_s, whose)
     try:
-        with _connect(engine) as connection:
+        with _connect(engine, whose) as connection:
             yield connection
     except exc.DBAPIError as error:
-        raise translate(error) from error
+        raise translate(error, whose) from error
     finally:
         engine.dispose()
 
 
-def _connect(engine: sa.Engine) -> sa.Connection:
+def _connect(engine: sa.Engine, whose: str) -> sa.Connection:
     try:
         return engine.connect()
     except _ODD_URL as error:
-        raise _say_odd(error) from None
+        raise _say_odd(error, whose) from None
 
 
-def _open(url: str, timeout_s: float) -> sa.Engine:
+def _open(url: str, timeout_s: float, whose: str) -> sa.Engine:
     try:
         return _make_engine(sa.make_url(url), timeout_s)
     except _ODD_URL as error:
-        raise _say_odd(error) from None
+        raise _say_odd(error, whose) from None
 
 
-def _say_odd(error: BaseException) -> errors.Invalid:
+def _say_odd(error: BaseException, whose: str) -> errors.Invalid:
     return errors.Invalid(
-        f"a connection of Nova's or Placement's is no database URL that can be opened here "
+        f"the connection of {whose} is no database URL that can be opened here "
         f"({type(error).__name__})"
     )
 
@@ -105,14 +111,43 @@ def _matches(pattern: str, text: str | None) -> bool:
     return text is not None and re.search(pattern, str(text)) is not None
 
 
-def translate(error: exc.DBAPIError) -> errors.IsthmusError:
+def format_pattern(pattern: str, dialect: str) -> str:
+    """Return a regular expression as it is asked for; Nova takes | as it stands.
+
+    MariaDB of old refused an empty alternative.
+    """
+    return pattern if dialect == "sqlite" else pattern.replace("|", "\\|")
+
+
+def check_pattern(connection: sa.Connection, pattern: str) -> None:
+    """Check a regular expression with the database, whose dialect is its own.
+
+    Raises:
+        Invalid: the database makes nothing of it.
+    """
+    safe = format_pattern(pattern, connection.dialect.name)
+    try:
+        connection.scalar(sa.select(sa.literal("").op("REGEXP")(safe)))
+    except exc.DBAPIError as error:
+        if not _is_refused_pattern(error):
+            raise
+        why = error.orig.args[-1] if error.orig else ""
+        raise errors.Invalid(f"{pattern!r} is no regular expression: {why}") from None
+
+
+def _is_refused_pattern(error: exc.DBAPIError) -> bool:
+    arguments = error.orig.args if error.orig else ()
+    return _BAD_PATTERN in arguments[:1] or "user-defined function" in str(error.orig)
+
+
+def translate(error: exc.DBAPIError, whose: str = "the database") -> errors.IsthmusError:
     """Return the error of ours for an error of the driver."""
     code = error.orig.args[0] if error.orig is not None and error.orig.args else None
     if "no such " in str(error.orig) or code in _REFUSALS:  # SQLite's words, of tables and columns
-        return errors.Inconsistent(f"the database refused a statement: {error.orig}")
+        return errors.Inconsistent(f"{whose} refused a statement: {error.orig}")
     if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
-        return errors.Unreachable(f"the database does not answer: {error.orig}")
-    return errors.Inconsistent(f"the database refused a statement: {error.orig}")
+        return errors.Unreachable(f"{whose} does not answer: {error.orig}")
+    return errors.Inconsistent(f"{whose} refused a statement: {error.orig}")
 
 
 def format_url(url: str, template: str) -> str:
@@ -141,6 +176,17 @@ def _fill_in(url: str, template: str) -> str:
         "path": parts.path.lstrip("/"),
     }
     return url.format(**known)
+
+
+def read_place(connection: sa.Connection) -> str:
+    """Return where a database is in its own words, whatever URL leads to it."""
+    if connection.dialect.name == "sqlite":
+        main = connection.exec_driver_sql("PRAGMA database_list").all()[0]
+        return str(main[2])
+    cluster = connection.exec_driver_sql("SHOW STATUS LIKE 'wsrep_cluster_state_uuid'").first()
+    at = connection.exec_driver_sql("SELECT @@hostname, @@port, @@datadir, DATABASE()").one()
+    server = cluster[1] if cluster and cluster[1] else f"{at[0]}:{at[1]}:{at[2]}"
+    return f"{server}/{at[3]}"
 
 
 def read_now(connection: sa.Connection) -> Any:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.server import ServerFilters, ServerQuery, ServerRow, SortKey
 from isthmus.store.nova import tables
-from isthmus.store.nova.reading import reading
+from isthmus.store.nova.reading import format_pattern, reading
 
 _TABLE = tables.INSTANCES
 _SOFT_DELETED = "soft-delete"
@@ -173,8 +173,7 @@ def _plan_filters(filters: ServerFilters, dialect: str) -> list[sa.ColumnElement
     if filters.locked is not None:
         found.append(table.locked == int(filters.locked))
     for name, pattern in filters.patterns.items():
-        # Nova takes | as it stands, since MariaDB refuses an empty alternative.
-        safe = pattern if dialect == "sqlite" else pattern.replace("|", "\\|")
+        safe = format_pattern(pattern, dialect)
         found.append(table[name].op("REGEXP", return_type=sa.Boolean())(safe))
     found += [
         sa.exists().where(tables.TAGS.c.resource_id == table.uuid, tables.TAGS.c.tag == one)

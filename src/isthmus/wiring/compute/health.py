@@ -1,9 +1,11 @@
 """The databases of Nova and Placement joined to the checks of cells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
+from isthmus import errors
 from isthmus.cells.ask import ask_cells
 from isthmus.cells.assemble import assemble_states, name_cells
 from isthmus.cells.health import any_stray, check_cells, confirm, find_strays
@@ -16,12 +18,15 @@ from isthmus.store.nova.mappings import collect_cells, collect_links
 from isthmus.store.nova.placement import collect_consumers
 
 
-def collect_cloud_state(where: NovaDatabases, budget_s: float) -> CloudState:
+def collect_cloud_state(
+    where: NovaDatabases, budget_s: float, silent: Mapping[str, str] = MappingProxyType({})
+) -> CloudState:
     """Read what the databases say of all cells, with cell0.
 
     Args:
-        where: the databases are.
+        where: the databases are; Placement's may be left empty, and its consumers are then.
         budget_s: for each of them.
+        silent: uuid of a cell that has just not answered -> why; it is not asked again.
 
     Raises:
         Unreachable: the API database or Placement's does not answer.
@@ -39,13 +44,15 @@ def collect_cloud_state(where: NovaDatabases, budget_s: float) -> CloudState:
             timeout_s=budget_s,
         )
 
-    answers = ask_cells(addresses, ask, budget_s, with_cell0=True)
+    asked = tuple(one for one in addresses if one.cell.uuid not in silent)
+    answers = ask_cells(asked, ask, budget_s, with_cell0=True)
+    answers |= {uuid: errors.Unreachable(why) for uuid, why in silent.items()}
     return CloudState(
         cells=assemble_states(named, answers),
         host_cells=hosts,
         server_cells=servers,
         leaving=leaving,
-        consumers=collect_consumers(where.placement, budget_s),
+        consumers=collect_consumers(where.placement, budget_s) if where.placement else {},
     )
 
 
@@ -67,5 +74,7 @@ def verify_cells(
     state = collect_cloud_state(where, budget_s)
     strays = find_strays(state)
     if any_stray(strays):
-        strays = confirm(strays, find_strays(collect_cloud_state(where, budget_s)))
+        silent = {one.cell.uuid: one.cell.error for one in state.cells if one.cell.error}
+        state = collect_cloud_state(where, budget_s, silent)
+        strays = confirm(strays, find_strays(state))
     return state, check_cells(state, strays)
