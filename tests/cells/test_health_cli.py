@@ -12,6 +12,7 @@ from tests.cells.test_numa import ask
 from isthmus.cli import main
 from isthmus.model.compute.cloud import Cell
 from isthmus.model.compute.health import CellState
+from isthmus.store.nova.cell import collect_state
 
 HOSTS = ("h1", "h2", "h3")
 
@@ -175,19 +176,16 @@ def test_cells_are_listed_without_placement(
 def test_a_cell_that_hangs_is_not_asked_a_second_time(
     nova: Nova, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from isthmus.wiring.compute import health
-
     url = "mysql+pymysql://nova@127.0.0.1:1/gone"
     nova.run("api", f"UPDATE cell_mappings SET database_connection = '{url}' WHERE id = 3")
     nova.run("c1", "DELETE FROM instances WHERE deleted = 0")
     asked: list[str] = []
-    real = health.collect_state
 
     def collect(place: str, cell: Cell, *, down_time_s: int, timeout_s: float) -> CellState:
         asked.append(cell.name)
-        return real(place, cell, down_time_s=down_time_s, timeout_s=timeout_s)
+        return collect_state(place, cell, down_time_s=down_time_s, timeout_s=timeout_s)
 
-    monkeypatch.setattr(health, "collect_state", collect)
+    monkeypatch.setattr("isthmus.wiring.compute.health.collect_state", collect)
     code, rows, _ = call(nova, capsys, "verify")
     assert code == 1
     assert {(one["code"], one["name"]) for one in rows} == {
