@@ -16,11 +16,11 @@ from tests.ports.journal_rows import list_jobs
 
 from isthmus import errors
 from isthmus.journal import crash
-from isthmus.lab.tier.render import render_sections
 from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.item import refused
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
+from isthmus.services.render import render_sections
 from isthmus.store.delivery import journal
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.page import Page

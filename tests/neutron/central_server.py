@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from tests.neutron.server import ADMIN, CARRIER, OnBehalf, Reply, Server, site_user, tenant
 from typing_extensions import override
 
-from isthmus.lab.tier import render
 from isthmus.model.site import SiteName
+from isthmus.services import render
 from isthmus.store.tiers import registration
 
 

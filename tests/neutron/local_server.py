@@ -13,8 +13,8 @@ from tests.neutron.server import ADMIN, Reply, Server, User, carrier
 from tests.neutron.wan import Wan
 from typing_extensions import override
 
-from isthmus.lab.tier import render
 from isthmus.model import number
+from isthmus.services import render
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
 

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from tests.neutron import forked
 
 from isthmus.lab.process.zygote import Birth
-from isthmus.lab.tier import render
+from isthmus.services import render
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.testing.port import find_port
 

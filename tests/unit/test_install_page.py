@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from oslo_policy import policy
 
-from isthmus.lab.tier.render import (
+from isthmus.services.render import (
     MOST_BODY_BYTES,
     PASTE_FILTERS,
     Flavour,

@@ -15,8 +15,9 @@ from isthmus.lab.compute import image, render, services
 from isthmus.lab.compute.bring import ComputeRequest
 from isthmus.lab.compute.services import ComputeFiles, ComputeServices, People
 from isthmus.lab.plan import LabPlan, plan_lab
-from isthmus.lab.tier import identity, maker
+from isthmus.lab.tier import maker
 from isthmus.lab.topology import default_topology
+from isthmus.services import identity
 
 PLAN: LabPlan = plan_lab(default_topology(), name="lab", number=0, folder=Path("/lab"))
 _NAMES = identity.user_names(["site1", "site2"], compute=True)

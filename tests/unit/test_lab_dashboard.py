@@ -19,11 +19,11 @@ from isthmus.lab.dashboard.settings import HOME, HorizonServer, render_settings
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.process.ledger import Made, Running
 from isthmus.lab.tier.clouds import render_clouds
-from isthmus.lab.tier.identity import user_names
 from isthmus.lab.tier.maker import MARKER
 from isthmus.lab.tier.template import Templates
 from isthmus.lab.topology import default_topology
 from isthmus.model.host.process import ProcessId
+from isthmus.services.identity import user_names
 
 INSTALLED = ("horizon-27.0.0", "cheroot-11.1.2", "pymemcache-4.0.0", "whitenoise-6.12.0")
 SERVER = HorizonServer(region="central", secret_key="s3cret", static_root=Path("/kept/static"))

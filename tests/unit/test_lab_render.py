@@ -13,7 +13,9 @@ from oslo_config import cfg
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.tier import identity, maker, services
 from isthmus.lab.tier.clouds import PEOPLE, render_clouds
-from isthmus.lab.tier.render import (
+from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
+from isthmus.lab.topology import default_topology
+from isthmus.services.render import (
     Auth,
     Flavour,
     KeystoneServer,
@@ -23,8 +25,6 @@ from isthmus.lab.tier.render import (
     render_neutron,
     render_paste,
 )
-from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
-from isthmus.lab.topology import default_topology
 
 PLAN: LabPlan = plan_lab(default_topology(), name="lab", number=0, folder=Path("/lab"))
 PASSWORDS = {name: f"pw-{name}" for name in identity.user_names(["site1", "site2"])}

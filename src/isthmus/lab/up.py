@@ -24,9 +24,8 @@ from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.protocols import Api, Installed, Reporter, Tools, Zygote
-from isthmus.lab.tier import clouds, identity, render, services
+from isthmus.lab.tier import clouds, services
 from isthmus.lab.tier.maker import MARKER
-from isthmus.lab.tier.render import Flavour
 from isthmus.lab.tier.template import (
     NEUTRON_DB,
     Templates,
@@ -36,6 +35,8 @@ from isthmus.lab.tier.template import (
 )
 from isthmus.model.host.process import ProcessId
 from isthmus.model.topology import Hypervisor, Tier
+from isthmus.services import identity, render
+from isthmus.services.render import Flavour
 
 #: Longest wait for a hypervisor to announce itself, in seconds.
 CHASSIS_TIMEOUT_S = 60

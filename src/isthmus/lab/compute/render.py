@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from isthmus.lab.plan import KEYSTONE_PORT, METADATA_PORT, RABBITMQ_PORT
-from isthmus.lab.tier.render import Sections, render_sections
+from isthmus.services.render import Sections, render_sections
 
 #: Databases on a site's MariaDB. `CELL0` is where Nova keeps servers that no host took.
 API, CELL0, PLACEMENT, GLANCE = "nova_api", "nova_cell0", "placement", "glance"

@@ -17,9 +17,9 @@ from isthmus.lab.plan import (
     prefix,
 )
 from isthmus.lab.process.program import Program
-from isthmus.lab.tier import identity
 from isthmus.lab.tier.maker import Maker
 from isthmus.model.topology import Hypervisor, Tier
+from isthmus.services import identity
 
 #: What Nova's zygote imports; Neutron's cannot, since both declare options of the same name.
 PRELOAD = (

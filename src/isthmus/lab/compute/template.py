@@ -14,8 +14,8 @@ from isthmus.lab.compute import render
 from isthmus.lab.compute.services import DATA, ZYGOTE_ENV
 from isthmus.lab.protocols import Tools
 from isthmus.lab.tier.maker import MARKER
-from isthmus.lab.tier.render import render_sections
 from isthmus.lab.tier.template import BUILD_TIMEOUT_S, Templates, digest, versions
+from isthmus.services.render import render_sections
 
 _START_TIMEOUT_S = 60
 _POLL_S = 0.05

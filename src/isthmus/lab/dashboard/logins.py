@@ -7,7 +7,7 @@ from isthmus import errors
 from isthmus.lab.dashboard.bring import SERVICE, render_url
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Made
-from isthmus.lab.tier.identity import PROJECT_DEMO, PROJECT_OTHER, USER_ADMIN
+from isthmus.services.identity import PROJECT_DEMO, PROJECT_OTHER, USER_ADMIN
 
 #: Clouds of `clouds.yaml`, by the user that each is for: whoever has a role that Horizon knows.
 _PEOPLE = {PROJECT_DEMO: "demo-central", PROJECT_OTHER: "other-central", USER_ADMIN: "central"}

@@ -6,8 +6,8 @@ from typing import Any
 from isthmus import errors
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.protocols import Tools
-from isthmus.lab.tier.render import PHYSICAL_NETWORK
 from isthmus.model.topology import Outside
+from isthmus.services.render import PHYSICAL_NETWORK
 
 ANY = "any"
 

@@ -8,8 +8,8 @@ hypervisors; the namespace is the network's gateway, and has hosts behind itself
 
 from collections.abc import Iterator
 
-from isthmus.lab.tier.render import PHYSICAL_NETWORK, UNDERLAY_MTU
 from isthmus.model.topology import Hypervisor, Outside, ProviderNetwork, Tier
+from isthmus.services.render import PHYSICAL_NETWORK, UNDERLAY_MTU
 
 BRIDGE = "br-ex"
 

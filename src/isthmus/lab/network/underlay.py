@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from isthmus.lab.network import outside
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.tier.render import UNDERLAY_MTU
 from isthmus.model.topology import Hypervisor, Tier
+from isthmus.services.render import UNDERLAY_MTU
 
 #: A hypervisor's link to the underlay; Open vSwitch takes it over.
 HOST_LINK = "eth0"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from isthmus.lab.plan import KEYSTONE_PORT, LabPlan
-from isthmus.lab.tier.identity import PROJECT_DEMO, PROJECT_OTHER, PROJECT_SERVICE, USER_ADMIN
 from isthmus.model.topology import Tier
+from isthmus.services.identity import PROJECT_DEMO, PROJECT_OTHER, PROJECT_SERVICE, USER_ADMIN
 
 #: Prefix of a cloud's name -> (user, project). The plain name is the administrator's, who may say
 #: where a port lives; the others are ordinary members.

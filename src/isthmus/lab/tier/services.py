@@ -15,11 +15,11 @@ from isthmus.lab.plan import (
     LabPlan,
 )
 from isthmus.lab.process.program import Program
-from isthmus.lab.tier import identity, render
-from isthmus.lab.tier.identity import Endpoint, Interface
 from isthmus.lab.tier.maker import Maker
 from isthmus.lab.tier.template import KEYSTONE_DB, NEUTRON_DB
 from isthmus.model.topology import Hypervisor, Tier
+from isthmus.services import identity, logins, render
+from isthmus.services.identity import Endpoint, Interface
 
 #: What the zygote imports: all that a Neutron or a Keystone of the lab loads at its start.
 PRELOAD = (
@@ -231,30 +231,28 @@ def _nova_events(setting: Setting, site: Tier) -> render.Sections:
         "nova": {
             "region_name": site.name,
             "endpoint_type": "internal",
-            **_login(user, setting.passwords[user]),
+            **logins.login_options(user, setting.passwords[user], _own_keystone()),
         },
     }
 
 
 def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:
-    user = identity.site_user(tier.name)
-    return {
-        "site": tier.name,
-        "carrier_user": setting.users[identity.carrier_user(tier.name)],
-        "central_region": setting.plan.central.name,
-        **_login(user, setting.passwords[user]),
-    }
+    return logins.site_options(
+        tier.name,
+        central=setting.plan.central.name,
+        passwords=setting.passwords,
+        users=setting.users,
+        auth_url=_own_keystone(),
+    )
 
 
 def _xjob_conf(setting: Setting, central: Tier) -> str:
-    from isthmus.config.xjob import GROUP, lane_group  # oslo.config takes time to import
-
-    login = _login(identity.USER_XJOB, setting.passwords[identity.USER_XJOB])
-    sections = {GROUP: {"central_region": central.name, **login}}
-    for site in setting.plan.joined_sites:
-        user = identity.carrier_user(site.name)
-        sections[lane_group(site.name)] = _login(user, setting.passwords[user])
-    return render.render_sections(sections)
+    return logins.render_xjob(
+        tuple(site.name for site in setting.plan.joined_sites),
+        central=central.name,
+        passwords=setting.passwords,
+        auth_url=_own_keystone(),
+    )
 
 
 def _paste_file(home: Path) -> Path:
@@ -263,18 +261,6 @@ def _paste_file(home: Path) -> Path:
 
 def _policy_file(home: Path) -> Path:
     return home / "policy.yaml"
-
-
-def _login(user: str, password: str) -> dict[str, object]:
-    return {
-        "auth_type": "password",
-        "auth_url": _own_keystone(),
-        "username": user,
-        "password": password,
-        "project_name": identity.PROJECT_SERVICE,
-        "user_domain_id": "default",
-        "project_domain_id": "default",
-    }
 
 
 def _own_keystone() -> str:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.lab.protocols import Commands
-from isthmus.lab.tier import render, seed
-from isthmus.lab.tier.identity import USER_ADMIN, Identity
+from isthmus.services import render, seed
+from isthmus.services.identity import USER_ADMIN, Identity
 
 #: A first build on a busy machine; seconds.
 BUILD_TIMEOUT_S = 300
@@ -83,7 +83,7 @@ class Templates:
                 seed.ADMIN_PASSWORD: admin,
                 seed.USERS_FILE: str(folder / KEYSTONE_USERS),
             }
-            python = [sys.executable, "-m", "isthmus.lab.tier.seed"]
+            python = [sys.executable, "-m", "isthmus.services.seed"]
             self._commands(python, env=env, stdin=plan, timeout_s=BUILD_TIMEOUT_S)
             _prepare_sqlite(folder / KEYSTONE_DB)
 

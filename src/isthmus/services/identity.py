@@ -1,8 +1,8 @@
-"""Who may do what in a lab's Keystone: a value, decided before anything runs.
+"""Who may do what in Keystone: a value, decided before anything runs.
 
 Service users have the least role that does their work; none of them is an administrator, and none
-is one in two tiers: what one site holds or sees opens nothing elsewhere. A person
-gets an administrator in the project `demo`, and two ordinary members in two projects, so that it
+is one in two tiers: what one site holds or sees opens nothing elsewhere. In a lab a person gets an
+administrator in the project `demo` besides, and two ordinary members in two projects, so that it
 can be seen what one tenant must not see of another.
 """
 
@@ -76,7 +76,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that a lab's Keystone holds beyond what `keystone-manage bootstrap` makes."""
+    """All that a Keystone holds beyond what `keystone-manage bootstrap` makes."""
 
     regions: tuple[str, ...]
     services: tuple[tuple[str, str], ...]  #: (type, name)
@@ -110,15 +110,22 @@ def nova_user(site: str) -> str:
     return f"nova-{site}"
 
 
-def user_names(
+def service_users(
     sites: Sequence[str], central: str = "central", *, compute: bool = False
 ) -> tuple[str, ...]:
-    """List every user that needs a password; `compute` for sites that have a Nova."""
-    people = (USER_ADMIN, PROJECT_DEMO, PROJECT_OTHER, USER_READER)
+    """List the users that are programs; `compute` for sites that have a Nova."""
     services = (USER_XJOB, *(neutron_user(tier) for tier in (central, *sites)))
     own = (name(site) for site in sites for name in (site_user, carrier_user))
     novas = (nova_user(site) for site in sites if compute)
-    return (*people, *services, *own, *novas)
+    return (*services, *own, *novas)
+
+
+def user_names(
+    sites: Sequence[str], central: str = "central", *, compute: bool = False
+) -> tuple[str, ...]:
+    """List every user of a lab that needs a password; `compute` for sites that have a Nova."""
+    people = (USER_ADMIN, PROJECT_DEMO, PROJECT_OTHER, USER_READER)
+    return (*people, *service_users(sites, central, compute=compute))
 
 
 def plan_identity(
@@ -128,36 +135,47 @@ def plan_identity(
     central: str = "central",
     *,
     compute: bool = False,
+    people: bool = True,
 ) -> Identity:
-    """Decide users, roles and catalogue of a lab.
+    """Decide users, roles and catalogue.
 
     Args:
         sites: names of the sites; each is a region of the same name.
         endpoints: where the services answer.
-        passwords: by user name, one for each of `user_names`.
+        passwords: by user name, one for each of `user_names`, or of `service_users`.
         central: the central region.
         compute: whether the sites have a Nova.
+        people: whether a lab's people are in it, with their projects.
     """
     in_service = (Grant(ROLE_SERVICE, PROJECT_SERVICE),)
 
-    def user(name: str, *grants: Grant, default: str = "") -> User:
-        return User(name, passwords[name], grants, default)
+    def user(name: str, *grants: Grant) -> User:
+        return User(name, passwords[name], grants)
 
     return Identity(
         regions=(central, *sites),
         services=(*SERVICES, *(COMPUTE_SERVICES if compute else ())),
         endpoints=tuple(endpoints),
         roles=(ROLE_SITE, ROLE_XJOB, ROLE_CARRIER, ROLE_READER),
-        projects=(PROJECT_SERVICE, PROJECT_DEMO, PROJECT_OTHER),
+        projects=(PROJECT_SERVICE, *((PROJECT_DEMO, PROJECT_OTHER) if people else ())),
         users=(
-            user(USER_ADMIN, Grant(ROLE_ADMIN, PROJECT_DEMO), Grant(ROLE_ADMIN, PROJECT_SERVICE)),
-            user(PROJECT_DEMO, Grant(ROLE_MEMBER, PROJECT_DEMO), default=PROJECT_DEMO),
-            user(PROJECT_OTHER, Grant(ROLE_MEMBER, PROJECT_OTHER), default=PROJECT_OTHER),
-            user(USER_READER, Grant(ROLE_READER, PROJECT_SERVICE), default=PROJECT_SERVICE),
+            *(_plan_people(passwords) if people else ()),
             *(user(neutron_user(tier), *in_service) for tier in (central, *sites)),
             user(USER_XJOB, Grant(ROLE_XJOB, PROJECT_SERVICE)),
             *(user(carrier_user(site), Grant(ROLE_CARRIER, PROJECT_SERVICE)) for site in sites),
             *(user(site_user(site), Grant(ROLE_SITE, PROJECT_SERVICE)) for site in sites),
             *(user(nova_user(site), *in_service) for site in sites if compute),
         ),
+    )
+
+
+def _plan_people(passwords: Mapping[str, str]) -> tuple[User, ...]:
+    def user(name: str, *grants: Grant, default: str = "") -> User:
+        return User(name, passwords[name], grants, default)
+
+    return (
+        user(USER_ADMIN, Grant(ROLE_ADMIN, PROJECT_DEMO), Grant(ROLE_ADMIN, PROJECT_SERVICE)),
+        user(PROJECT_DEMO, Grant(ROLE_MEMBER, PROJECT_DEMO), default=PROJECT_DEMO),
+        user(PROJECT_OTHER, Grant(ROLE_MEMBER, PROJECT_OTHER), default=PROJECT_OTHER),
+        user(USER_READER, Grant(ROLE_READER, PROJECT_SERVICE), default=PROJECT_SERVICE),
     )

@@ -1,8 +1,8 @@
-"""Seed a Keystone database with a lab's users, roles and catalogue.
+"""Seed a Keystone database with users, roles and catalogue; run again it makes what is missing.
 
-Run as `python -m isthmus.lab.tier.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as
+Run as `python -m isthmus.services.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as
 JSON on standard input. The ids of the users go to the file that `USERS_FILE` names, since a user is
-known by its id elsewhere. It loads Keystone's own WSGI application and calls its API in this
+known by its id elsewhere; what was made is printed, a line each. It loads Keystone's own WSGI application and calls its API in this
 process, so that every row is one that Keystone made, and no server has to be up.
 """
 
@@ -28,6 +28,7 @@ class KeystoneClient:
 
         self._client = Client(application)
         self._headers: dict[str, str] = {}
+        self.made: list[str] = []  #: what was made or changed, for people
         scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
         user = {"name": "admin", "domain": {"id": "default"}, "password": password}
         identity = {"methods": ["password"], "password": {"user": user}}
@@ -51,7 +52,15 @@ class KeystoneClient:
     def make(self, kind: str, **values: Any) -> str:
         """Make an object and give its id."""
         made = self.call("POST", kind + "s", {kind: values})[kind]
+        self.made.append(f"{kind} {values.get('name') or values.get('url') or values.get('id')}")
         return str(made["id"])
+
+    def grant(self, project: str, user: str, role: str) -> None:
+        """Give a user a role on a project, all by their ids, where the user has it not."""
+        path = f"projects/{project}/users/{user}/roles"
+        if role not in {row["id"] for row in self.call("GET", path)["roles"]}:
+            self.call("PUT", f"{path}/{role}")
+            self.made.append(f"role {role} of user {user} on project {project}")
 
 
 def seed(client: KeystoneClient, plan: Mapping[str, Any]) -> dict[str, str]:
@@ -62,26 +71,34 @@ def seed(client: KeystoneClient, plan: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _seed_catalogue(client: KeystoneClient, plan: Mapping[str, Any]) -> None:
+    regions = {row["id"] for row in client.call("GET", "regions")["regions"]}
     for region in plan["regions"]:
-        client.make("region", id=region)
+        if region not in regions:
+            client.make("region", id=region)
     services = {row["type"]: row["id"] for row in client.call("GET", "services")["services"]}
     for kind, name in plan["services"]:
         if kind not in services:
             services[kind] = client.make("service", type=kind, name=name)
+    known = {
+        (row["service_id"], row["region_id"], row["interface"]): row
+        for row in client.call("GET", "endpoints")["endpoints"]
+    }
     for point in plan["endpoints"]:
-        client.make(
-            "endpoint",
-            service_id=services[point["service_type"]],
-            region_id=point["region"],
-            interface=point["interface"],
-            url=point["url"],
-        )
+        key = (services[point["service_type"]], point["region"], point["interface"])
+        if key not in known:
+            names = ("service_id", "region_id", "interface")
+            client.make("endpoint", url=point["url"], **dict(zip(names, key, strict=True)))
+        elif known[key]["url"] != point["url"]:
+            body = {"endpoint": {"url": point["url"]}}
+            client.call("PATCH", f"endpoints/{known[key]['id']}", body)
+            client.made.append(f"endpoint {point['url']}")
 
 
 def _seed_people(client: KeystoneClient, plan: Mapping[str, Any]) -> None:
     roles, projects, users = client.ids("roles"), client.ids("projects"), client.ids("users")
     for name in plan["roles"]:
-        roles[name] = client.make("role", name=name)
+        if name not in roles:
+            roles[name] = client.make("role", name=name)
     for name in plan["projects"]:
         if name not in projects:
             projects[name] = client.make("project", name=name, domain_id="default")
@@ -93,8 +110,7 @@ def _seed_people(client: KeystoneClient, plan: Mapping[str, Any]) -> None:
                 fields["default_project_id"] = projects[user["default_project"]]
             users[name] = client.make("user", **fields)
         for grant in user["grants"]:
-            project, role = projects[grant["project"]], roles[grant["role"]]
-            client.call("PUT", f"projects/{project}/users/{users[name]}/roles/{role}")
+            client.grant(projects[grant["project"]], users[name], roles[grant["role"]])
 
 
 def main() -> None:
@@ -103,8 +119,11 @@ def main() -> None:
     from keystone.server.wsgi import initialize_public_application
 
     sys.argv = ["keystone"]
-    users = seed(KeystoneClient(initialize_public_application(), os.environ[ADMIN_PASSWORD]), plan)
-    Path(os.environ[USERS_FILE]).write_text(json.dumps(users, indent=1, sort_keys=True))
+    client = KeystoneClient(initialize_public_application(), os.environ[ADMIN_PASSWORD])
+    users = seed(client, plan)
+    text = json.dumps(users, indent=1, sort_keys=True)
+    Path(os.environ[USERS_FILE]).write_text(text)
+    sys.stdout.writelines(f"made {one}\n" for one in client.made)
 
 
 if __name__ == "__main__":

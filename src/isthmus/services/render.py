@@ -1,7 +1,7 @@
 """What a tier's services read: `neutron.conf`, `keystone.conf` and `memcached`'s arguments.
 
 Pure: from a frozen description to text. Nothing here knows a namespace or starts anything, so a
-test that runs one Neutron on loopback renders with the same functions as the lab.
+test that runs one Neutron on loopback, the lab and a build render with the same functions.
 """
 
 import enum
@@ -122,6 +122,8 @@ class KeystoneServer:
     keys_dir: Path  #: holds the folders `fernet` and `credential`
     public_url: str = ""
     cached: bool = False  #: whether it keeps what it has read for some seconds
+    #: Of bcrypt. The least that it takes is enough where passwords live as long as a lab.
+    hash_rounds: int = 4
 
 
 def sqlite_url(path: Path) -> str:
@@ -221,8 +223,7 @@ def render_keystone(server: KeystoneServer) -> str:
             "expiration_time": KEYSTONE_CACHE_S,
         },
         "oslo_policy": {"enforce_scope": True, "enforce_new_defaults": True},
-        # The least that bcrypt takes: a lab's passwords live as long as the lab.
-        "identity": {"password_hash_rounds": 4},
+        "identity": {"password_hash_rounds": server.hash_rounds},
     }
     if not server.public_url:
         del sections["DEFAULT"]["public_endpoint"]
