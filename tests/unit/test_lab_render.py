@@ -11,10 +11,11 @@ import yaml
 from oslo_config import cfg
 
 from isthmus.lab.plan import LabPlan, plan_lab
-from isthmus.lab.tier import identity, maker, services
+from isthmus.lab.tier import maker, services
 from isthmus.lab.tier.clouds import PEOPLE, render_clouds
 from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
 from isthmus.lab.topology import default_topology
+from isthmus.services import identity
 from isthmus.services.render import (
     Auth,
     Flavour,

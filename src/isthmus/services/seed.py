@@ -2,8 +2,9 @@
 
 Run as `python -m isthmus.services.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as
 JSON on standard input. The ids of the users go to the file that `USERS_FILE` names, since a user is
-known by its id elsewhere; what was made is printed, a line each. It loads Keystone's own WSGI application and calls its API in this
-process, so that every row is one that Keystone made, and no server has to be up.
+known by its id elsewhere; what was made is printed, a line each. It loads Keystone's own WSGI
+application and calls its API in this process, so that every row is one that Keystone made, and no
+server has to be up.
 """
 
 import json
