@@ -42,6 +42,7 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "pyproject.toml",
             "src/isthmus/cells/*",
             "src/isthmus/cli/compute/*",
+            "src/isthmus/services/identity.py",
             "src/isthmus/cli/lab.py",
             "src/isthmus/config/nova.py",
             "src/isthmus/lab/*",
