@@ -14,10 +14,20 @@ from isthmus import errors
 from isthmus.federation.exits.decide import decide_exits
 from isthmus.model.exits.plan import MOST_FORWARDED, SitePlan
 from isthmus.model.exits.plan_form import MOST, from_form, to_form
-from isthmus.model.exits.request import Hypervisor
+from isthmus.model.exits.request import Direction, Hypervisor, Limit
 from isthmus.model.site import SiteName
 
 HYPERVISOR = Hypervisor(chassis="hv-1", hostname="host-1", encap_ip="192.0.2.1")
+
+
+_RATES = st.none() | st.integers(1, (1 << 32) - 1)
+LIMITS = st.builds(
+    Limit,
+    direction=st.sampled_from(Direction),
+    max_kbps=_RATES,
+    burst_kbps=_RATES,
+    dscp=st.none() | st.integers(0, 63),
+)
 
 
 @st.composite
@@ -26,6 +36,12 @@ def plans(draw: st.DrawFn) -> SitePlan:
     router, networks, sites = draw(worlds())
     known = draw(st.sets(st.sampled_from(SITES)))
     transit = replace(TRANSIT, arrives_at={SiteName(one): HYPERVISOR for one in known})
+    limited = draw(st.booleans())
+    ids = [getattr(one, "floating_ip_id", one.id) for one in router.answered]
+    limits = draw(st.lists(LIMITS, max_size=2, unique_by=lambda one: one.direction))
+    gateways = frozenset(replace(one, port_id="p") for one in router.gateways)
+    said = frozenset((one, tuple(limits)) for one in ids if limited and limits)
+    router = replace(router, gateways=gateways, limits=said)
     decided = decide_exits(router, networks, sites, transit).sites
     return draw(st.sampled_from([SitePlan(), *decided.values()]))
 
@@ -46,7 +62,7 @@ def test_what_a_newer_peer_adds_is_left_alone(plan: SitePlan) -> None:
 def test_a_plan_of_before_there_were_forwardings_is_read_and_is_equal() -> None:
     """A site keeps its plans in this form, and compares them with what central decides."""
     plan = SitePlan()
-    assert "forwarded" not in to_form(plan)
+    assert not {"forwarded", "limits"} & to_form(plan).keys()
     assert from_form(to_form(plan)) == plan
 
 

@@ -1,7 +1,8 @@
 """Routers among sites in a few words, and what is decided of them in a few words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, ip_address, ip_network
+from types import MappingProxyType
 
 from isthmus.federation.exits.transit import DEFAULT_RANGES
 from isthmus.model.exits.plan import Exit, ExitPlan, Forwarded
@@ -13,6 +14,7 @@ from isthmus.model.exits.request import (
     Forwarding,
     Gateway,
     InternalSubnet,
+    Limit,
     Ports,
     Protocol,
     RouterFacts,
@@ -108,6 +110,7 @@ def router(
     floating_ips: Iterable[FloatingIp] = (),
     extra_routes: Iterable[ExtraRoute] = (),
     forwardings: Iterable[Forwarding] = (),
+    limits: Mapping[str, Limit] = MappingProxyType({}),
 ) -> RouterFacts:
     return RouterFacts(
         id="r1",
@@ -116,6 +119,7 @@ def router(
         floating_ips=frozenset(floating_ips),
         extra_routes=frozenset(extra_routes),
         forwardings=frozenset(forwardings),
+        limits=frozenset((one, (limit,)) for one, limit in limits.items()),
     )
 
 
@@ -172,6 +176,12 @@ def show(plan: ExitPlan) -> list[str]:
             for one in at.floating
         ]
         lines += [_say_forwarded(name, one) for one in at.forwarded]
+        lines += [
+            f"{name} limit {one.floating_ip_id} {one.external} on {one.network_id} "
+            f"{limit.direction} {limit.max_kbps}"
+            for one in at.limits
+            for limit in one.limits
+        ]
     lines += [f"{one} idle: {why}" for one, why in sorted(plan.idle.items())]
     if plan.transit_wanted:
         lines.append(f"wanted: {' '.join(sorted(plan.transit_wanted))}")

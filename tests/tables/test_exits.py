@@ -19,7 +19,14 @@ from tests.tables.exits import (
 from isthmus import errors
 from isthmus.federation.exits.decide import decide_exits
 from isthmus.federation.exits.refusal import list_refusals, require_possible
-from isthmus.model.exits.request import ExternalNetwork, RouterFacts, SiteFacts, Transit
+from isthmus.model.exits.request import (
+    Direction,
+    ExternalNetwork,
+    Limit,
+    RouterFacts,
+    SiteFacts,
+    Transit,
+)
 
 S1, S2, S3 = site("s1"), site("s2"), site("s3")
 EXT1 = external("ext1", "s1", "172.16.1.0/24")
@@ -35,6 +42,7 @@ GW1, GW2 = gateway("ext1", "172.16.1.10", default=True), gateway("ext2", "172.16
 GW_DUAL = gateway("dual1", "172.16.1.10", "2001:db8:1::10", default=True)
 GW_SHARED = gateway("fabric", "172.16.9.10", default=True)
 T2, T3 = transit("s1 s2"), transit("s1 s2 s3")
+SLOW = Limit(Direction.EGRESS, max_kbps=3000)
 SNAT1 = "s1 snat 10.0.1.0/24 as 172.16.1.10"
 SNAT2 = "s2 snat 10.0.1.0/24 as 172.16.2.10"
 OUT1 = "s1 v4: local s1 ext1 172.16.1.1"
@@ -223,6 +231,28 @@ CASES: Mapping[str, Case] = {
             SNAT1,
             "s1 nat 172.16.1.50 for 10.0.1.5 at home",
             "s2 v4: transit s1 ext1 100.64.0.1",
+        ],
+    ),
+    "a limited floating IP is limited where it is translated": Case(
+        router(
+            [NET_A],
+            [GW1, GW2],
+            [
+                floating("f", "172.16.1.50", "ext1", "10.0.1.5", "s1"),
+                floating("g", "172.16.2.50", "ext2", "10.0.1.6", "s2"),
+                floating("idle", "172.16.2.51", "ext2", "10.9.9.9", "s2"),
+            ],
+            limits={"f": SLOW, "idle": SLOW, "unknown": SLOW},
+        ),
+        [
+            OUT1,
+            SNAT1,
+            "s1 nat 172.16.1.50 for 10.0.1.5 at home",
+            "s1 limit f 172.16.1.50 on ext1 egress 3000",
+            OUT2,
+            SNAT2,
+            "s2 nat 172.16.2.50 for 10.0.1.6 at home",
+            "idle idle: no subnet",
         ],
     ),
     "a floating IP before its port lives anywhere": Case(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from isthmus.dataplane.kind.binding import BINDING
 from isthmus.dataplane.kind.exits.exit_nat import EXIT_NAT
+from isthmus.dataplane.kind.exits.exit_qos import EXIT_QOS
 from isthmus.dataplane.kind.exits.exit_route import EXIT_ROUTE
 from isthmus.dataplane.kind.exits.forward import FORWARD
 from isthmus.dataplane.kind.exits.return_policy import RETURN_POLICY
@@ -36,4 +37,5 @@ KINDS: Final[tuple[Kind[Any, Any], ...]] = (
     RETURN_POLICY,
     EXIT_NAT,
     FORWARD,
+    EXIT_QOS,
 )

@@ -119,7 +119,7 @@ _MARKED_TABLES = {
         {"Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Port_Binding"}
     ),
     EXITS_MARK: frozenset(
-        {"Logical_Router_Static_Route", "Logical_Router_Policy", "NAT", "Load_Balancer"}
+        {"Logical_Router_Static_Route", "Logical_Router_Policy", "NAT", "Load_Balancer", "QoS"}
     ),
 }
 

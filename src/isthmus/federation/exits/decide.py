@@ -91,6 +91,7 @@ def _plan_site(
         snats=tuple(translate.list_snats(scene, gateway)),
         floating=tuple(translate.list_floating(scene, name, nat_sites)),
         forwarded=tuple(forward.list_forwarded(scene, name, answered)),
+        limits=tuple(translate.list_limits(scene, gateway, name, {**nat_sites, **answered})),
         transit=addressing.make_port(scene.transit, name)
         if joined and scene.transit is not None
         else None,

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 from isthmus.federation.exits.choose import first_ipv4
 from isthmus.federation.exits.scene import Scene
-from isthmus.model.exits.plan import FloatingNat, Lack, ReturnPolicy, Snat
+from isthmus.model.exits.plan import FloatingLimit, FloatingNat, Lack, ReturnPolicy, Snat
 from isthmus.model.exits.request import FloatingIp, Forwarding, Gateway, Prefix
 from isthmus.model.site import SiteName
 
@@ -107,6 +107,38 @@ def list_floating(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[Fl
                 at_home=floating.home == site,
                 mac=floating.mac,
             )
+
+
+def list_limits(
+    scene: Scene, gateway: Gateway | None, site: SiteName, nat_sites: Sites
+) -> Iterator[FloatingLimit]:
+    """List what limits the floating IPs for which a site answers.
+
+    Args:
+        scene: the router among its sites.
+        gateway: the site's.
+        site: the site.
+        nat_sites: where each floating IP, and each forwarding, that works is answered.
+    """
+    limits = dict(scene.router.limits)
+    if gateway is None or not limits:
+        return
+    told = set()
+    answered: list[FloatingIp | Forwarding] = [*scene.floating_ips, *scene.forwardings]
+    for one in answered:
+        floating_ip_id = one.id if isinstance(one, FloatingIp) else one.floating_ip_id
+        if nat_sites.get(one.id) != site or floating_ip_id not in limits or floating_ip_id in told:
+            continue
+        told.add(floating_ip_id)
+        at_port = isinstance(one, FloatingIp) and one.home == site and one.mac is not None
+        yield FloatingLimit(
+            floating_ip_id=floating_ip_id,
+            external=one.address,
+            network_id=one.network_id,
+            gateway_port_id=gateway.port_id,
+            port_id=one.port_id if at_port else "",
+            limits=limits[floating_ip_id],
+        )
 
 
 def list_snats(scene: Scene, gateway: Gateway | None) -> Iterator[Snat]:

@@ -15,8 +15,9 @@ LOCALNET_KEY = LAST_PORT_KEY
 SHADOW_MARK = "isthmus:shadow"  #: on a switch port and on a chassis; value: network id, or "yes"
 SITE_MARK = "isthmus:site"
 TRANSIT_MARK = "isthmus:transit"  #: on rows of a transit network; value: router id
-#: On routes, policies, translations and load balancers; value: router id.
+#: On routes, policies, translations, load balancers and limits; value: router id.
 EXITS_MARK = "isthmus:router"
+NETWORK_MARK = "isthmus:network"  #: on limits, beside the other; value: external network's id
 FORWARD_MARK = "isthmus:floating_ip"  #: on load balancers, beside the other; value: its id
 
 SWITCH_PREFIX = "neutron-"  #: Neutron names a network's switch so

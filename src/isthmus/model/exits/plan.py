@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from isthmus.model.exits.request import Address, Hypervisor, Ports, Prefix, Protocol
+from isthmus.model.exits.request import Address, Hypervisor, Limit, Ports, Prefix, Protocol
 from isthmus.model.site import SiteName
 
 #: Most ports that one router forwards: a VIP of a load balancer at each of its sites for each.
@@ -127,6 +127,19 @@ class Forwarded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FloatingLimit:
+    """What limits a floating IP, at the site that answers for it."""
+
+    floating_ip_id: str
+    external: IPv4Address
+    network_id: str  #: external
+    gateway_port_id: str  #: the router's port there, by which its packets pass
+    #: The server's port, whose own hypervisor may translate by itself; empty where none does.
+    port_id: str = ""
+    limits: tuple[Limit, ...]  #: at most one of each direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransitPeer:
     """The port of another site's instance on the transit network."""
 
@@ -161,6 +174,7 @@ class SitePlan:
     snats: tuple[Snat, ...] = ()
     floating: tuple[FloatingNat, ...] = ()
     forwarded: tuple[Forwarded, ...] = ()
+    limits: tuple[FloatingLimit, ...] = ()
     transit: TransitPort | None = None
 
 

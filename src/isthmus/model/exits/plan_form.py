@@ -16,6 +16,7 @@ from isthmus.model.dataplane.ovn import LAST_PORT_KEY
 from isthmus.model.exits.plan import (
     MOST_FORWARDED,
     Exit,
+    FloatingLimit,
     FloatingNat,
     Forwarded,
     Lack,
@@ -28,7 +29,15 @@ from isthmus.model.exits.plan import (
     TransitPort,
     Way,
 )
-from isthmus.model.exits.request import Address, Hypervisor, Ports, Prefix, Protocol
+from isthmus.model.exits.request import (
+    Address,
+    Direction,
+    Hypervisor,
+    Limit,
+    Ports,
+    Prefix,
+    Protocol,
+)
 from isthmus.model.site import SiteName
 
 #: Most routes, policies or translations of one router at one site.
@@ -40,6 +49,9 @@ _ID = 36
 _LAST_PORT = (1 << 16) - 1
 #: OVN's keys of networks have 24 bits.
 _LAST_DATAPATH_KEY = (1 << 24) - 1
+#: OVN's rates have 32 bits, marks of packets 6.
+_LAST_RATE = (1 << 32) - 1
+_LAST_DSCP = (1 << 6) - 1
 _VERSIONS = ("4", "6")
 
 _T = TypeVar("_T")
@@ -52,6 +64,7 @@ def to_form(plan: SitePlan) -> dict[str, Any]:
     What older peers do not know is left out where there is none of it: then both forms are equal.
     """
     forwarded = [_plain(one) for one in plan.forwarded]
+    limits = [_plain(one) for one in plan.limits]
     return {
         "exits": {str(version): _exit_form(plan.exits[version]) for version in sorted(plan.exits)},
         "gateway_network_id": plan.gateway_network_id,
@@ -61,6 +74,7 @@ def to_form(plan: SitePlan) -> dict[str, Any]:
         "floating": [_plain(one) for one in plan.floating],
         "transit": None if plan.transit is None else _plain(plan.transit),
         **({"forwarded": forwarded} if forwarded else {}),
+        **({"limits": limits} if limits else {}),
     }
 
 
@@ -84,6 +98,7 @@ def from_form(body: Any) -> SitePlan:
             floating=_each(body["floating"], _read_floating),
             transit=_maybe(body["transit"], _read_transit),
             forwarded=_each(body.get("forwarded", []), _read_forwarded),
+            limits=_each(body.get("limits", []), _read_floating_limit),
         )
         _require(sum(one.outside.size for one in plan.forwarded) <= MOST_FORWARDED, "forwarded")
         return plan
@@ -171,6 +186,29 @@ def _read_forwarded(body: Any) -> Forwarded:
         inside=inside,
         answers=_checked(body["answers"], form.is_flag),
         replies=_maybe(body["replies"], _read_policy),
+    )
+
+
+def _read_floating_limit(body: Any) -> FloatingLimit:
+    port_id = body["port_id"]
+    limits = _each(body["limits"], _read_limit, len(Direction))
+    _require(len({one.direction for one in limits}) == len(limits), body)
+    return FloatingLimit(
+        floating_ip_id=_id(body["floating_ip_id"]),
+        external=_ipv4(body["external"]),
+        network_id=_id(body["network_id"]),
+        gateway_port_id=_id(body["gateway_port_id"]),
+        port_id="" if port_id == "" else _id(port_id),
+        limits=limits,
+    )
+
+
+def _read_limit(body: Any) -> Limit:
+    return Limit(
+        direction=_word(body["direction"], Direction),
+        max_kbps=_maybe(body["max_kbps"], lambda value: _key(value, _LAST_RATE)),
+        burst_kbps=_maybe(body["burst_kbps"], lambda value: _key(value, _LAST_RATE)),
+        dscp=_maybe(body["dscp"], lambda value: _number(value, _LAST_DSCP)),
     )
 
 
@@ -263,6 +301,10 @@ def _mac(value: Any) -> str:
 
 def _key(value: Any, last: int) -> int:
     return int(_checked(value, lambda one: form.is_number(one) and 0 < one <= last))
+
+
+def _number(value: Any, last: int) -> int:
+    return int(_checked(value, lambda one: form.is_number(one) and 0 <= one <= last))
 
 
 def _address(value: Any) -> Address:

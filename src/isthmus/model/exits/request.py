@@ -28,6 +28,23 @@ class ExternalNetwork:
     subnets: frozenset[ExternalSubnet] = frozenset()
 
 
+class Direction(enum.StrEnum):
+    """Which way packets go, as seen from the server; Neutron's words."""
+
+    EGRESS = "egress"
+    INGRESS = "ingress"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Limit:
+    """What a QoS policy says of packets of one direction."""
+
+    direction: Direction
+    max_kbps: int | None = None
+    burst_kbps: int | None = None  #: in kilobits; None lets OVN choose
+    dscp: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """A router's own addresses on an external network."""
@@ -36,6 +53,7 @@ class Gateway:
     addresses: frozenset[Address]
     enable_snat: bool = True
     is_default: bool = False  #: the one that Neutron shows as `external_gateway_info`
+    port_id: str = ""  #: its port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +169,8 @@ class RouterFacts:
     floating_ips: frozenset[FloatingIp] = frozenset()
     forwardings: frozenset[Forwarding] = frozenset()
     extra_routes: frozenset[ExtraRoute] = frozenset()
+    #: What limits floating IPs: the id of one that has a QoS policy, and what that says.
+    limits: frozenset[tuple[str, tuple[Limit, ...]]] = frozenset()
 
     @property
     def answered(self) -> tuple[FloatingIp | Forwarding, ...]:

@@ -331,6 +331,8 @@ def spread(
             record_event(
                 connection, What.EXTENDED, name, kind=ResourceType.ROUTER, resource_id=router_id
             )
+        if wanted - have:
+            keys += along.bring(connection, {ResourceType.ROUTER: [router_id]}, wanted - have)
         for name in have - wanted:
             component.locked_routers.withdraw(name, [router_id])
             record_event(

@@ -1,10 +1,10 @@
 """What objects take along to a site: what they need there besides themselves.
 
-One table says it, step by step: a network its subnets and its QoS policy, a port its policy, its
-security groups and the trunk that it is the parent of, a group the groups and address groups that
-its rules refer to, or a rule would refer to nothing. By whichever way an object comes to a site
-(asked for, extended ahead, found there after a restore, back with a site that was removed), `bring`
-maps it, and what it needs.
+One table says it, step by step: a network its subnets and its QoS policy, a router the one of its
+gateway, a port its policy, its security groups and the trunk that it is the parent of, a group the
+groups and address groups that its rules refer to, or a rule would refer to nothing. By whichever
+way an object comes to a site (asked for, extended ahead, found there after a restore, back with a
+site that was removed), `bring` maps it, and what it needs.
 
 What is needed is read as currently committed (locking reads), level by level, each behind the lock
 of the objects that need it (`isthmus.store.tiers.locked`): a rule that is added meanwhile is either
@@ -58,6 +58,13 @@ def _of_ports(connection: sa.Connection, ids: Collection[str]) -> Ids:
     }
 
 
+def _of_routers(connection: sa.Connection, ids: Collection[str]) -> Ids:
+    bound = qos.QosRouterGatewayIPPolicyBinding
+    return {
+        ResourceType.QOS_POLICY: _select(connection, bound.policy_id, bound.router_id, ids),
+    }
+
+
 def _of_groups(connection: sa.Connection, ids: Collection[str]) -> Ids:
     rule = securitygroup.SecurityGroupRule
     names = (rule.remote_group_id, rule.remote_address_group_id)
@@ -70,6 +77,7 @@ def _of_groups(connection: sa.Connection, ids: Collection[str]) -> Ids:
 #: What objects of a type need, by the type; one step. Other types need nothing.
 NEEDS: Mapping[ResourceType, Callable[[sa.Connection, Collection[str]], Ids]] = {
     ResourceType.NETWORK: _of_networks,
+    ResourceType.ROUTER: _of_routers,
     ResourceType.PORT: _of_ports,
     ResourceType.SECURITY_GROUP: _of_groups,
 }

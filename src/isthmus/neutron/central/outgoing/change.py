@@ -32,6 +32,7 @@ class Changes:
     left: set[tuple[str, str]] = field(default_factory=set)
     floated: set[str] = field(default_factory=set)  #: floating IPs that were associated
     grown: set[str] = field(default_factory=set)  #: trunks that are new, or got a subport
+    limited: set[str] = field(default_factory=set)  #: floating IPs that got or lost a QoS policy
     forwarding: set[str] = field(default_factory=set)  #: floating IPs whose forwardings changed
     forwarded: set[str] = field(default_factory=set)  #: forwardings that are new, or others now
     #: Networks of touched subnets, by subnet; looked up where only a part of a subnet was touched.
@@ -56,7 +57,7 @@ class Changes:
             return bool(self.get_touched(kind) or self.get_gone(kind) or self.shadowed)
         if kind is ResourceType.TRUNK and self.grown:
             return True  # a new one goes where its parent is
-        if kind is ResourceType.ROUTER and self.forwarding:
+        if kind is ResourceType.ROUTER and (self.forwarding or self.limited):
             return True  # of floating IPs whose routers are looked up before the commit
         return bool(self.get_changed(kind))
 

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import l3, l3_attrs, port_forwarding
+from neutron.db.qos import models as qos
 from neutron_lib import context as n_context
 from oslo_db import exception as db_exc
 
@@ -21,9 +22,10 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central import presence
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, Part, Written
 from isthmus.neutron.central.resource.row import CentralResource, States
-from isthmus.neutron.central.router import exit_decision
+from isthmus.neutron.central.router import exit_decision, limits
 from isthmus.neutron.db import gateways, interfaces
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -77,6 +79,11 @@ def _touch_floating(changes: Changes, row: Written) -> None:
         changes.floated.add(floating.id)
 
 
+def _touch_limit(changes: Changes, row: Written) -> None:
+    """Add the floating IP that a QoS policy limits, or did."""
+    changes.limited.add(row.entity.fip_id)
+
+
 def _touch_forwarding(changes: Changes, row: Written) -> None:
     """Add the floating IP whose router has a port forwarding."""
     changes.forwarding.add(row.entity.floatingip_id)
@@ -98,6 +105,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     }
     routers |= exit_decision.find_by_networks(connection, outside)
     routers |= _find_forwarding(connection, changes.forwarding)
+    routers |= _find_limited(connection, changes)
     if not routers:
         return set()
     asked = exit_decision.Asked(
@@ -110,7 +118,20 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     )
     exit_decision.follow(connection, routers - gone, asked)
     locked = LockedObjects(connection, _ROUTER, routers)
-    return {IntentKey(site, _ROUTER, one) for one in routers for site in locked.sites(one)}
+    keys = {IntentKey(site, _ROUTER, one) for one in routers for site in locked.sites(one)}
+    for one in (routers & changes.needy) - gone:
+        sites = [site for site, withdrawn in locked.sites(one).items() if not withdrawn]
+        keys |= along.bring(connection, {_ROUTER: [one]}, sites)
+    return keys
+
+
+def _find_limited(connection: sa.Connection, changes: Changes) -> set[str]:
+    """Find the routers of floating IPs that got, lost or share a policy, or one that changed."""
+    query = sa.select(_FLOATING.c.router_id).where(_FLOATING.c.id.in_(sorted(changes.limited)))
+    found = set(connection.scalars(query)) - {None} if changes.limited else set()
+    found |= limits.find_limited(connection, changes.get_changed(ResourceType.QOS_POLICY))
+    networks = changes.get_touched(ResourceType.NETWORK) & changes.needy
+    return found | limits.find_on_networks(connection, networks)
 
 
 def _find_networks(connection: sa.Connection, port_ids: Collection[str]) -> frozenset[str]:
@@ -205,11 +226,13 @@ ROUTER = CentralResource(
         l3.RouterRoute: _touch_route,
         l3.FloatingIP: _touch_floating,
         port_forwarding.PortForwarding: _touch_forwarding,
+        qos.QosFIPPolicyBinding: _touch_limit,
     },
     parts={
         l3.RouterPort: _OF_ROUTER,
         l3.RouterRoute: _OF_ROUTER,
         l3_attrs.RouterExtraAttributes: _OF_ROUTER,
+        qos.QosRouterGatewayIPPolicyBinding: Part("router_id", names=True),
     },
     attributes={
         "routers": {
@@ -235,7 +258,13 @@ ROUTER = CentralResource(
         },
     },
     tell=_tell,
-    tells_of=(_ROUTER, ResourceType.PORT, ResourceType.SUBNET),
+    tells_of=(
+        _ROUTER,
+        ResourceType.PORT,
+        ResourceType.SUBNET,
+        ResourceType.QOS_POLICY,
+        ResourceType.NETWORK,
+    ),
     add_carried=_add_carried,
     complete=_complete,
 )

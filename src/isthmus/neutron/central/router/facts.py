@@ -24,6 +24,7 @@ from isthmus.model.exits.request import (
     Forwarding,
     Gateway,
     InternalSubnet,
+    Limit,
     Ports,
     Protocol,
     RouterFacts,
@@ -33,6 +34,7 @@ from isthmus.model.exits.request import (
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.neutron.central import zone
+from isthmus.neutron.central.router import limits
 from isthmus.neutron.db import gateways, interfaces
 from isthmus.store.ports import gateway as gateway_store
 from isthmus.store.ports import hypervisor
@@ -112,6 +114,11 @@ class Reader:
             homes=self._places(ResourceType.PORT, behind),
             floating=floating,
             forwardings=forwardings,
+            limits=limits.list_limits(
+                self._rows,
+                {one.id: one.floating_network_id for one in floating}
+                | {one.floatingip_id: one.floating_network_id for one in forwardings},
+            ),
             macs=self._list_macs([one.floating_port_id for one in floating]),
             routes=list(self._select(_ROUTES, _ROUTES.c.router_id.in_(sorted(rows)))),
         )
@@ -244,6 +251,7 @@ class _Parts:
     homes: _Places
     floating: list[Any]
     forwardings: list[Any]
+    limits: Mapping[str, tuple[Limit, ...]]  #: by floating IP
     macs: Mapping[str, str]
     routes: list[Any]
 
@@ -285,6 +293,14 @@ class _Parts:
             forwardings=frozenset(
                 self._make_forwarding(one) for one in self.forwardings if one.router_id == row.id
             ),
+            limits=frozenset(
+                (one, self.limits[one])
+                for one in (
+                    *(one.id for one in self.floating if one.router_id == row.id),
+                    *(one.floatingip_id for one in self.forwardings if one.router_id == row.id),
+                )
+                if one in self.limits
+            ),
             extra_routes=frozenset(
                 ExtraRoute(
                     destination=ipaddress.ip_network(one.destination, strict=False),
@@ -323,6 +339,7 @@ def make_gateway(router: Any, port: Any, addresses: Collection[Any]) -> Gateway:
         addresses=frozenset(ipaddress.ip_address(one.ip_address) for one in addresses),
         enable_snat=bool(router.enable_snat),
         is_default=router.gw_port_id == port.id,
+        port_id=port.id,
     )
 
 

@@ -16,6 +16,8 @@ from neutron.db import (
     l3_extra_gws_db,
     l3_fip_pools_db,
     l3_fip_port_details,
+    l3_fip_qos,
+    l3_gateway_ip_qos,
     models_v2,
 )
 from neutron.db.availability_zone import router as router_az_db
@@ -35,6 +37,8 @@ from neutron_lib.api.definitions import (
     l3_ext_gw_mode,
     l3_ext_gw_multihoming,
     l3_ext_ha_mode,
+    qos_fip,
+    qos_gateway_ip,
     router_availability_zone,
 )
 from neutron_lib.callbacks import events, registry, resources
@@ -65,6 +69,8 @@ class _Refusing(
     l3_db.L3NotifierMixin,
     l3_fip_port_details.Fip_port_details_db_mixin,
     l3_fip_pools_db.FloatingIPPoolsMixin,
+    l3_fip_qos.FloatingQoSDbMixin,
+    l3_gateway_ip_qos.L3_gw_ip_qos_dbonly_mixin,
     router_az_db.RouterAvailabilityZoneMixin,
     l3_extra_gws_db.ExtraGatewaysDbOnlyMixin,
 ):
@@ -84,6 +90,8 @@ class CentralRouters(_Refusing):
         fip_port_details.ALIAS,
         floatingip_pools.ALIAS,
         l3_ext_ha_mode.ALIAS,
+        qos_fip.ALIAS,
+        qos_gateway_ip.ALIAS,
         router_availability_zone.ALIAS,
     )
 

@@ -9,10 +9,12 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import l3, l3_attrs
+from neutron.db.qos import models as qos
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
 from neutron_lib.exceptions import l3 as l3_exc
+from neutron_lib.exceptions import qos as qos_exc
 from neutron_lib.plugins import directory
 
 from isthmus import errors
@@ -181,7 +183,8 @@ def _ensure_gateway(plugin: Any, context: Any, router_id: str, said: Mapping[str
             f"{', '.join(missing)} of the gateway of router {router_id} is not here yet"
         )
     found = _list_gateways(context, router_id)
-    if found and found[0] == {name: said[name] for name in found[0]}:
+    names = {*found[0], gateways.POLICY} if found else ()
+    if found and all(found[0].get(name) == said.get(name) for name in names):
         return
     if not found:
         leftover.clear(context, [said["id"]])
@@ -191,7 +194,14 @@ def _ensure_gateway(plugin: Any, context: Any, router_id: str, said: Mapping[str
         "enable_snat": said["enable_snat"],
         "external_fixed_ips": said["fixed_ips"],
     }
-    plugin.update_router(context, router_id, {"router": {"external_gateway_info": info}})
+    if gateways.POLICY in said or (found and gateways.POLICY in found[0]):
+        info[gateways.POLICY] = said.get(gateways.POLICY)
+    try:
+        plugin.update_router(context, router_id, {"router": {"external_gateway_info": info}})
+    except qos_exc.QosPolicyNotFound as error:
+        raise errors.Stale(
+            f"the QoS policy of the gateway of router {router_id} is not here yet: {error}"
+        ) from error
     crash.point("apply.router.gateway")
 
 
@@ -267,6 +277,7 @@ ROUTER = LocalResource(
         l3.RouterRoute: "router_id",
         l3.FloatingIP: "router_id",
         l3_attrs.RouterExtraAttributes: "router_id",
+        qos.QosRouterGatewayIPPolicyBinding: "router_id",
     },
     carried=(*_UPDATED, attribute.INTERFACES, attribute.GATEWAY, attribute.EXITS),
     not_found=l3_exc.RouterNotFound,
