@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, Reply, tenant
@@ -149,10 +150,66 @@ def test_a_provider_network_names_one_site(central: CentralServer, zones: list[s
     assert "site1, site2" in refused.text
 
 
-def test_central_chooses_no_vlan(central: CentralServer) -> None:
-    body = {"network": {"provider:network_type": "vlan", "availability_zone_hints": ["zone1"]}}
-    refused = central.call("POST", "/v2.0/networks", body)
+def choose(central: CentralServer, **more: Any) -> Reply:
+    """Ask central for a VLAN network of site1, whose VLAN it is to choose."""
+    body = {
+        "provider:network_type": "vlan",
+        "availability_zone_hints": ["zone1"],
+        "provider:physical_network": "public",
+        **more,
+    }
+    return central.call("POST", "/v2.0/networks", {"network": body})
+
+
+def vlan(reply: Reply) -> int:
+    return int(reply.only()["provider:segmentation_id"])
+
+
+def leave_free(central: CentralServer, *tags: int) -> None:
+    """Let only some VLANs of the fabric be there to choose from."""
+    with central.database() as connection:
+        for value in (True, False):
+            which = f"AND vlan_id IN ({', '.join(map(str, tags))})" if not value else ""
+            connection.execute(
+                sa.text(
+                    f"UPDATE ml2_vlan_allocations SET allocated = {int(value)} "
+                    f"WHERE physical_network = 'public' {which}"
+                )
+            )
+        connection.commit()
+
+
+def test_central_chooses_a_vlan_of_its_ranges(pair: Pair, site_ovn: OvnDatabases) -> None:
+    central, site = pair.central, pair.site
+    made = [choose(central), choose(central)]
+    tags = [vlan(one) for one in made]
+    assert len({*tags} & {*range(200, 300)}) == 2, "it chooses from what its operator gave it"
+    pair.settle()
+    there = site.get(f"networks/{made[0].only()['id']}").only()
+    assert there["provider:segmentation_id"] == tags[0]
+    (row,) = localnets(site_ovn, made[0].only()["id"])
+    assert (row["options"]["network_name"], row["tag"]) == ("public", tags[0])
+    # What a network has by name, at whichever site, is not chosen; what is free again is.
+    named = ask(central, "public", ["zone2"], **{"provider:segmentation_id": 250})
+    assert named.status == 201, named.text
+    leave_free(central, 250, 251)
+    last = choose(central)
+    assert vlan(last) == 251
+    assert choose(central).status == 503, "as ML2 answers where all are in use"
+    for one in (named, last):
+        assert central.call("DELETE", f"/v2.0/networks/{one.only()['id']}").status == 204
+    again = [choose(central), choose(central)]
+    assert {vlan(one) for one in again} == {250, 251}
+    for one in (*made, *again):
+        assert central.call("DELETE", f"/v2.0/networks/{one.only()['id']}").status == 204
+    pair.settle()
+
+
+def test_central_chooses_no_vlan_where_it_has_no_range(central: CentralServer) -> None:
+    refused = choose(central, **{"provider:physical_network": "nowhere"})
     assert refused.status == 400
-    assert "central chooses no VLAN" in refused.text
+    assert "central has no network_vlan_ranges of 'nowhere'" in refused.text
+    refused = choose(central, **{"provider:physical_network": None, "provider:segmentation_id": 7})
+    assert refused.status == 400, refused.text
     for number in (0, 4095):
         assert ask(central, "x", ["zone1"], **{"provider:segmentation_id": number}).status == 400

@@ -26,9 +26,10 @@ UNDERLAY_MTU = 1500
 #: Neutron writes a row for each at its first start; for 65,536 a type that is more than half of the
 #: work of a start.
 VNI_RANGE = "1:2048"
-#: What every site calls its way out, and the VLANs that networks may have on it.
+#: What every site calls its way out, and the VLANs that a site chooses from, and central.
 PHYSICAL_NETWORK = "public"
-_PROVIDER_VLANS = f"physnet1:100:200,{PHYSICAL_NETWORK}:100:199"
+_SITE_VLANS = f"physnet1:100:200,{PHYSICAL_NETWORK}:100:199"
+_CENTRAL_VLANS = f"physnet1:201:300,{PHYSICAL_NETWORK}:200:299"
 #: How long SQLite waits for another writer, in seconds; far above what a request may take.
 SQLITE_BUSY_S = 60
 #: Largest request that an API reads: a batch of 50 objects is some hundreds of KiB at most.
@@ -182,7 +183,11 @@ def neutron_sections(server: NeutronServer) -> dict[str, dict[str, object]]:
         },
         "ml2_type_geneve": {"vni_ranges": VNI_RANGE, "max_header_size": GENEVE_HEADER_BYTES},
         "ml2_type_vxlan": {"vni_ranges": VNI_RANGE},
-        "ml2_type_vlan": {"network_vlan_ranges": _PROVIDER_VLANS},
+        "ml2_type_vlan": {
+            "network_vlan_ranges": _CENTRAL_VLANS
+            if server.flavour is Flavour.CENTRAL
+            else _SITE_VLANS
+        },
         "ml2_type_flat": {"flat_networks": "*"},
         "securitygroup": {"enable_security_group": True},
     }

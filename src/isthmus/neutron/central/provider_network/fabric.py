@@ -111,7 +111,7 @@ def require_free(connection: sa.Connection, site: Site, body: Mapping[str, Any])
     rows = segment.NetworkSegment
     kind, physical, number = body[_TYPE], _find(body, _PHYSICAL), _find(body, _ID)
     if physical is None or (kind == constants.TYPE_VLAN and number is None):
-        return  # which ML2 refuses, and says so
+        return  # which ML2 refuses, and says so; or it chooses a VLAN that no other network has
     query = sa.select(rows.network_id).where(
         rows.network_type == kind, rows.physical_network == physical
     )
