@@ -36,17 +36,22 @@ def new_name() -> str:
 
 
 #: What tests record of times, in the order in which it is shown.
-_TIMES = ("named_after_s", "short_of_cpu_s", "clean_after_s")
+_TIMES = ("named_after_s", "short_of_cpu_s", "clean_after_s", "load")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the times that tests have recorded."""
-    for reports in terminalreporter.stats.values():
+    """Show the times that tests have recorded, as a table."""
+    rows = []
+    for outcome, reports in terminalreporter.stats.items():
         for one in reports:
             said = dict(getattr(one, "user_properties", ()))
             if getattr(one, "when", "") == "call" and said.keys() & set(_TIMES):
-                times = ", ".join(f"{name} {said[name]}" for name in _TIMES if name in said)
-                terminalreporter.write_line(f"{one.nodeid.rpartition('::')[2]}: {times}")
+                name = one.nodeid.partition("[")[2].removesuffix("]") or one.nodeid
+                rows.append((*(str(said.get(key, "-")) for key in _TIMES), outcome, name))
+    for row in ((*_TIMES, "outcome", "state"), *rows) if rows else ():
+        *times, outcome, name = row
+        line = "".join(f"{time:>16}" for time in times)
+        terminalreporter.write_line(f"{line}  {outcome:<8}  {name}")
 
 
 @pytest.fixture(scope="session")

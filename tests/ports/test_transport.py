@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from keystoneauth1 import exceptions, noauth, session
+from keystoneauth1.identity import v3
 from oslo_config import cfg
 
 from isthmus import errors
@@ -197,12 +198,43 @@ def test_who_is_in_haste_waits_for_no_login_either(hostile: Callable[[Answer], H
     made = session.Session(auth=noauth.NoAuth(endpoint=server.url))
     bound(made, Timeouts(read_s=3600))
     with hasty(SHORT.read_s), hasty(3600), hasty(SHORT.read_s):
-        for _ in range(2):
-            with pytest.raises(exceptions.ConnectTimeout):
-                made.post(f"{server.url}/v3/auth/tokens", json={})
+        with pytest.raises(exceptions.ConnectTimeout):
+            made.post(f"{server.url}/v3", json={})
+        with pytest.raises(exceptions.ConnectTimeout) as second:  # all together have so long
+            made.post(f"{server.url}/v3/auth/tokens", json={})
+    assert "no time is left" in str(second.value.__context__)
+    assert not any("tokens" in one for one in server.heard)
     bound(made, SHORT)
     with hasty(3600), pytest.raises(exceptions.ConnectTimeout):  # it is the most, not the least
         made.get(f"{server.url}/v2.0/sites")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(None, "no answer in time"), (200, ""), (300, ""), (302, ""), (503, "503")]
+)
+def test_whether_keystone_answers_is_asked_without_a_token(
+    hostile: Callable[[Answer], Hostile], status: int | None, said: str
+) -> None:
+    """A token that is kept would do, and tell nothing of it."""
+
+    def answer(sock: socket.socket, over: threading.Event) -> None:
+        if status is None:
+            over.wait()
+        say(f"HTTP/1.1 {status} X\r\nLocation: /\r\nContent-Length: 2\r\n\r\n{{}}")(sock, over)
+
+    server = hostile(answer)
+    made = session.Session(auth=v3.Token(auth_url=f"{server.url}/v3", token=TOKEN))
+    bound(made, PATIENT)
+    client = NeutronClient(made, name="central", region="central")
+    with hasty(SOON.read_s if status is None else PATIENT.read_s):
+        if said:
+            with pytest.raises(errors.Transient, match=said):
+                client.ask_keystone()
+        else:
+            client.ask_keystone()
+    (heard,) = server.heard
+    assert heard.startswith("GET /v3 ")
+    assert TOKEN not in heard
 
 
 OK = "HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n" + '{"site_apply": {"results": []}}'[:30]

@@ -22,6 +22,9 @@ class Tier:
         self.name = held["id"]
         self._held = held
 
+    def ask_keystone(self) -> None:
+        pass
+
     def get_all(self, _resource: str, **_query: Any) -> list[dict[str, Any]]:
         return [self._held]
 
@@ -76,7 +79,7 @@ def find(*sites: dict[str, Any]) -> list[Verdict]:
 
 
 def test_sites_that_are_looked_after_are_fine() -> None:
-    assert find(site("one", 2), site("two", -50)) == []
+    assert find(site("one", 2), site("two", -40)) == []
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,9 @@ class Tier:
     def __init__(self, said: Any) -> None:
         self.said = said
 
+    def ask_keystone(self) -> None:
+        pass
+
     def get_all(self, resource: str, **query: Any) -> Any:
         assert (resource, query) == ("site_holding", {"fields": ["epoch", "pulse"]})
         if isinstance(self.said, threading.Event):

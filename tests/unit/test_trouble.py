@@ -48,9 +48,9 @@ def status(
     ("change", "served"),
     [
         ({}, "yes"),
-        ({"last_seen_at": ago(59)}, "yes"),
-        ({"last_seen_at": ago(61)}, "no"),
-        ({"last_seen_at": ago(-59)}, "yes"),
+        ({"last_seen_at": ago(44)}, "yes"),
+        ({"last_seen_at": ago(46)}, "no"),
+        ({"last_seen_at": ago(-44)}, "yes"),
         ({"last_seen_at": ago(-3600)}, "unknown"),  # the clocks disagree: nothing can be told
         ({"last_seen_at": ago(3600), "reachability": "unreachable"}, "unknown"),
         ({"last_seen_at": None, "reachability": "unknown"}, "unknown"),

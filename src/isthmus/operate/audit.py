@@ -13,7 +13,6 @@ from typing import Any
 from isthmus import errors
 from isthmus.clients.http.admin import Row
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.clients.http.transport import hasty
 from isthmus.federation.audits.audit import DISABLED, audit
 from isthmus.federation.audits.holdings import Holdings, parse_holdings
 from isthmus.model.form import counted, format_age
@@ -30,7 +29,7 @@ from isthmus.model.verdict import (
     is_clean,
     order,
 )
-from isthmus.operate.cloud import FIRST_ANSWER_S, SHOWS_NOTHING, Cloud
+from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, ask_first
 from isthmus.operate.trouble import (
     LOG_IN,
     NO,
@@ -74,8 +73,9 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
         NotFound: there is no such network.
         IsthmusError: central does not answer.
     """
-    with hasty(FIRST_ANSWER_S):
-        network_id = admin.api.get_named("network", network)["id"] if network else None
+    network_id = None
+    if network:
+        network_id = ask_first(admin, lambda: admin.api.get_named("network", network)["id"])
     report, unheard = _look(admin, network_id)
     if any(map(_compares, report.findings)):
         report, _ = _look(admin, network_id, before=report, unheard=unheard)
@@ -102,9 +102,8 @@ def _look(
         before: what an earlier look has found: what only this one finds is no difference.
         unheard: sites that did not answer that, which are not waited for again.
     """
-    with hasty(FIRST_ANSWER_S):  # the login too
-        sites = admin.api.list("site")
-        now = admin.api.read_clock()
+    sites = ask_first(admin, lambda: admin.api.list("site"))
+    now = admin.api.read_clock()
     enabled = [row for row in sites if row["state"] != SiteState.DISABLED]
     silent = {
         SiteName(row["name"]): DISABLED for row in sites if row["state"] == SiteState.DISABLED

@@ -6,11 +6,13 @@ And how an operator waits for what goes on there.
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 from isthmus import errors
 from isthmus.clients.http.admin import IDS_IN_CALL, AdminApi
 from isthmus.clients.http.neutron import NeutronClient
+from isthmus.clients.http.transport import hasty
 from isthmus.model.form import counted
 from isthmus.model.intent import JobState
 
@@ -19,12 +21,14 @@ SHOWS_NOTHING = (
     "{0} shows you nothing of what it holds: that takes the role admin or isthmus_reader"
 )
 
-#: How long central and its Keystone may take for each of their first answers, in seconds: where one
-#: hangs, that is to be said within a minute, and a login is two calls.
+#: How long central and its Keystone may take together for their first answers, the login among
+#: them, in seconds: where one hangs, that is to be said well within a minute.
 FIRST_ANSWER_S = 20.0
 
 #: Pause between two looks, in seconds.
 _LOOK_EVERY_S = 1.0
+
+_Said = TypeVar("_Said")
 
 #: Told before each further look what is waited for, and the seconds left.
 Tell = Callable[[str, float], None]
@@ -42,6 +46,42 @@ class Cloud(Protocol):
 
     def open_site(self, name: str, region: str) -> NeutronClient:
         """Open the Neutron of a site."""
+
+
+def ask_first(admin: Cloud, question: Callable[[], _Said]) -> _Said:
+    """Ask central a first question and Keystone whether it lives, both at once within one time.
+
+    Who has a token, of which central has heard a moment ago, would not notice for five minutes that
+    Keystone hangs.
+
+    Args:
+        admin: the cloud.
+        question: what to ask.
+
+    Returns:
+        The answer to the question.
+
+    Raises:
+        Unreachable: nobody answered.
+        TimedOut: not in time; where Keystone did not, that is what is said, since central waits
+            for it as well.
+        IsthmusError: the question was refused.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        asked = thread.submit(_ask_keystone, admin)
+        try:
+            with hasty(FIRST_ANSWER_S):
+                answer = question()
+        except errors.Transient:
+            asked.result()
+            raise
+        asked.result()
+    return answer
+
+
+def _ask_keystone(admin: Cloud) -> None:
+    with hasty(FIRST_ANSWER_S):
+        admin.open_central().ask_keystone()
 
 
 def wait_until_done(

@@ -16,9 +16,8 @@ from typing import Any
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.clients.http.transport import hasty
 from isthmus.model.site import CENTRAL, Reachability, SiteState
-from isthmus.operate.cloud import FIRST_ANSWER_S, SHOWS_NOTHING, Cloud
+from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, ask_first
 from isthmus.operate.trouble import (
     NO,
     UNKNOWN,
@@ -102,9 +101,8 @@ def collect_status(admin: Cloud, *, answer_s: float = _ANSWER_S) -> Status:
         Refused: the person may see nothing of an operator's.
         IsthmusError: central did not answer.
     """
-    with hasty(FIRST_ANSWER_S):
-        rows = admin.api.list("site", sort_key="name", sort_dir="asc")
-        now = admin.api.read_clock()
+    rows = ask_first(admin, lambda: admin.api.list("site", sort_key="name", sort_dir="asc"))
+    now = admin.api.read_clock()
     if not rows:
         require_sight(admin.open_central())
     tiers = {str(CENTRAL): admin.open_central()}

@@ -17,7 +17,8 @@ YES, NO, UNKNOWN = "yes", "no", "unknown"
 
 #: An Xjob looks at each of its sites every `probe_interval_s` (3 s), and one call to a site that
 #: hangs takes `call_timeout_s` (30 s): whom none has looked at for so long, in seconds, has none.
-IDLE_S = 60.0
+#: Longer than both together, and short enough to be said within a minute.
+IDLE_S = 45.0
 
 #: What becomes of a cloud without an Xjob, and of a site that the running ones do not look after.
 START_XJOB = (

@@ -108,6 +108,27 @@ class NeutronClient:
             except (exceptions.EndpointNotFound, exceptions.CatalogException):
                 return False
 
+    def ask_keystone(self) -> None:
+        """Find out whether Keystone answers at all: who has a token would not notice.
+
+        Raises:
+            Unreachable: nobody did.
+            TimedOut: not in time.
+        """
+        auth = self._auth_session.auth
+        url = getattr(auth, "auth_url", None)
+        if not url:
+            return
+        options = {"authenticated": False, "raise_exc": False, "connect_retries": 0}
+        with self._asking_keystone(), contextlib.suppress(errors.ProtocolError):  # an answer too
+            response = self._auth_session.get(
+                url, rate_semaphore=contextlib.nullcontext(), **options
+            )
+            if response.status_code >= requests.codes.server_error:
+                raise errors.Unreachable(
+                    f"Keystone answers with {response.status_code}: {url}; see that it runs"
+                )
+
     def ping(self) -> None:
         """Find out whether anybody answers.
 

@@ -8,6 +8,7 @@ at a deadline, however slowly its answer drips in.
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,8 +55,7 @@ class Timeouts:
 class _Deadline:
     """Cuts the connection of one call when its time is over."""
 
-    def __init__(self, timeouts: Timeouts, unheard_s: float) -> None:
-        total_s = timeouts.total_s
+    def __init__(self, total_s: float, unheard_s: float) -> None:
         self._unheard_ms = int(unheard_s * 1000)
         self.passed = False
         self._socket: socket.socket | None = None
@@ -115,18 +115,36 @@ def patient(path: str, read_s: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hasty(read_s: float) -> Iterator[None]:
-    """Have this thread's calls wait no longer than so for their answers, those to Keystone as well.
+def hasty(total_s: float) -> Iterator[None]:
+    """Have all calls of this thread in the block, those to Keystone as well, end within one time.
+
+    A call for which nothing is left of it is not made.
 
     Args:
-        read_s: how long to wait, in seconds.
+        total_s: how long all of them may take together, in seconds.
     """
-    before = getattr(_under_way, "most_s", None)
-    _under_way.most_s = read_s
+    before = getattr(_under_way, "ends_at", None)
+    ends_at = time.monotonic() + total_s
+    _under_way.ends_at = ends_at if before is None else min(before, ends_at)
     try:
         yield
     finally:
-        _under_way.most_s = before
+        _under_way.ends_at = before
+
+
+def _find_left(request: requests.PreparedRequest) -> float | None:
+    """Return what is left of the time of one who is in haste, in seconds; None: nobody is.
+
+    Raises:
+        requests.exceptions.ReadTimeout: nothing is.
+    """
+    ends_at: float | None = getattr(_under_way, "ends_at", None)
+    if ends_at is None:
+        return None
+    left_s = ends_at - time.monotonic()
+    if left_s <= 0:
+        raise requests.exceptions.ReadTimeout("no time is left for it", request=request)
+    return left_s
 
 
 def _find_patience(request: requests.PreparedRequest) -> float:
@@ -205,10 +223,13 @@ class BoundedAdapter(HTTPAdapter):
                 has passed.
         """
         read_s = max(self._timeouts.read_s, _find_patience(request))
-        most_s = getattr(_under_way, "most_s", None)
-        if most_s is not None:
-            read_s = min(read_s, most_s)
         timeouts = replace(self._timeouts, read_s=read_s)
+        total_s = timeouts.total_s
+        left_s = _find_left(request)
+        if left_s is not None:
+            connect_s, read_s = min(timeouts.connect_s, left_s), min(read_s, left_s)
+            timeouts = replace(timeouts, connect_s=connect_s, read_s=read_s)
+            total_s = min(timeouts.total_s, left_s)
         options["timeout"] = (timeouts.connect_s, timeouts.read_s)
         # Compressed, an answer could be a thousand times what is read of it.
         request.headers["Accept-Encoding"] = "identity"
@@ -216,7 +237,7 @@ class BoundedAdapter(HTTPAdapter):
         if is_patient:
             timeouts = replace(timeouts, most_bytes=_MOST_PATIENT * self._timeouts.most_bytes)
         unheard_s = _UNHEARD_PATIENT_S if is_patient else timeouts.connect_s
-        with self._deadline(request, timeouts, unheard_s) as deadline:
+        with self._deadline(request, total_s, unheard_s) as deadline:
             response = super().send(request, **{**options, "stream": True})
             try:
                 self._refuse(response, request)
@@ -232,16 +253,16 @@ class BoundedAdapter(HTTPAdapter):
 
     @contextlib.contextmanager
     def _deadline(
-        self, request: requests.PreparedRequest, timeouts: Timeouts, unheard_s: float
+        self, request: requests.PreparedRequest, total_s: float, unheard_s: float
     ) -> Iterator[_Deadline]:
-        deadline = _under_way.deadline = _Deadline(timeouts, unheard_s)
+        deadline = _under_way.deadline = _Deadline(total_s, unheard_s)
         deadline.start()
         try:
             yield deadline
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             if deadline.passed:
                 raise requests.exceptions.ReadTimeout(
-                    f"no whole answer in {timeouts.total_s:g} s", request=request
+                    f"no whole answer in {total_s:.3g} s", request=request
                 ) from error
             raise
         finally:

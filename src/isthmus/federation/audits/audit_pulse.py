@@ -15,8 +15,9 @@ from isthmus.model.verdict import Severity, Subject, Verdict
 #: Who has owed an answer so long, or took so long to give the last one, is slow, in seconds; an
 #: idle OVN answers within one.
 SLOW_S = 15.0
-#: Who has owed one so long is silent: with questions every 15 s, within a minute of its death.
-SILENT_S = 30.0
+#: Who has owed one so long is silent: with questions every 15 s, and one more to SB where it is in
+#: doubt, that is said within 50 s of its death.
+SILENT_S = 20.0
 #: Who is known to be slow is given a multiple of what it took for its last answer.
 _PATIENCE = 3.0
 
