@@ -1,7 +1,8 @@
 """Each state of the fault matrix is named within a minute, and the remedy, as printed, heals it.
 
-ISTHMUS_FAULTS, a regular expression, narrows the states by their names, which docs/reference/faults.md
-lists; `-k` does as well. At the end there is a table of the seconds that each took, and of the load.
+ISTHMUS_FAULTS, a regular expression, narrows the states by their names, which
+docs/reference/faults.md lists; `-k` does as well. At the end there is a table of the seconds that
+each took, and of the load.
 """
 
 import contextlib

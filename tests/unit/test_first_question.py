@@ -13,7 +13,7 @@ from isthmus.operate.cloud import FIRST_ANSWER_S, ask_first
 
 def measure_left_s() -> float:
     """Return what a call that is made now may take."""
-    ends_at: float = transport._under_way.ends_at  # noqa: SLF001  (what `hasty` sets)
+    ends_at: float = transport._under_way.ends_at  # what `hasty` sets
     return ends_at - time.monotonic()
 
 
@@ -51,7 +51,7 @@ def test_both_are_asked_once_and_have_one_time() -> None:
     assert world.asked == 1
     for one in (left_s, *world.left_s):
         assert 0 < one <= FIRST_ANSWER_S
-    assert getattr(transport._under_way, "ends_at", None) is None  # noqa: SLF001
+    assert getattr(transport._under_way, "ends_at", None) is None
 
 
 @pytest.mark.parametrize("question", [lambda: "sites", fail(LATE)], ids=["kept login", "waits"])
