@@ -11,6 +11,9 @@ from isthmus import errors
 NOVA_FILE = Path("/etc/nova/nova.conf")
 PLACEMENT_FILE = Path("/etc/placement/placement.conf")
 
+#: The weigher that has the scheduler read the cells again.
+FRESH_CELLS = "isthmus.nova.fresh_cells.FreshCells"
+
 _CONNECTION = cfg.StrOpt("connection", secret=True)
 
 
@@ -21,9 +24,11 @@ class NovaDatabases:
     api: str = field(repr=False)
     placement: str = field(repr=False)
     template: str = field(repr=False)  #: [database] connection, for mappings that are templates
+    queue_template: str = field(repr=False)  #: [DEFAULT] transport_url, for the same
     service_down_time_s: int
     cpu_ratio: float  #: of compute nodes that say none
     ram_ratio: float
+    sees_cells: bool  #: the scheduler reads the cells again (isthmus.nova.fresh_cells)
     retries_pinned: bool  #: not [workarounds] disable_fallback_pcpu_query
 
 
@@ -85,9 +90,11 @@ def _make_databases(nova: cfg.ConfigOpts, placement: str) -> NovaDatabases:
         api=nova.api_database.connection,
         placement=placement,
         template=nova.database.connection or "",
+        queue_template=nova.transport_url or "",
         service_down_time_s=nova.service_down_time,
         cpu_ratio=nova.cpu_allocation_ratio or nova.initial_cpu_allocation_ratio,
         ram_ratio=nova.ram_allocation_ratio or nova.initial_ram_allocation_ratio,
+        sees_cells=FRESH_CELLS in nova.filter_scheduler.weight_classes,
         retries_pinned=not nova.workarounds.disable_fallback_pcpu_query,
     )
 
@@ -97,6 +104,7 @@ def _read(project: str, files: Sequence[Path]) -> cfg.ConfigOpts:
     conf.register_opts(
         [
             cfg.IntOpt("service_down_time", default=60),
+            cfg.StrOpt("transport_url", secret=True),
             cfg.FloatOpt("cpu_allocation_ratio", min=0.0),
             cfg.FloatOpt("ram_allocation_ratio", min=0.0),
             cfg.FloatOpt("initial_cpu_allocation_ratio", default=4.0, min=0.0),
@@ -104,6 +112,7 @@ def _read(project: str, files: Sequence[Path]) -> cfg.ConfigOpts:
         ]
     )
     conf.register_opt(cfg.BoolOpt("disable_fallback_pcpu_query", default=False), "workarounds")
+    conf.register_opt(cfg.ListOpt("weight_classes", default=[]), "filter_scheduler")
     for group in ("api_database", "database", "placement_database"):
         conf.register_opt(_CONNECTION, group)
     names = [str(one) for one in files]

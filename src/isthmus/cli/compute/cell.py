@@ -11,7 +11,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
-from isthmus.cli.compute import health
+from isthmus.cli.compute import health, life
 from isthmus.cli.compute.check import check_timeout
 from isthmus.cli.compute.servers import show_servers
 from isthmus.cli.options import Output
@@ -58,6 +58,10 @@ class Fill(enum.StrEnum):
 app.command("servers")(show_servers)
 app.command("list")(health.list_cells)
 app.command("verify")(health.verify_cells)
+app.command("show")(life.show_cell)
+app.command("enable")(life.enable_cell)
+app.command("disable")(life.disable_cell)
+app.command("remove")(life.remove_cell)
 
 
 @app.callback()

@@ -22,6 +22,8 @@ TOP_VHOST = ""
 CELL_DATABASE = "{{scheme}}://{{username}}@{{hostname}}/{name}?{{query}}"
 CELL_TRANSPORT = "{{scheme}}://{{username}}:{{password}}@{{hostname}}:{{port}}/{name}"
 RABBITMQ_USER = "nova"
+#: What has Nova's scheduler read the cells again, so that one that is enabled is used at once.
+_FRESH = "isthmus.nova.fresh_cells.FreshCells"
 #: How long Nova waits for Neutron's word that a port is plugged, in seconds, on a busy machine.
 PLUG_TIMEOUT_S = 180
 
@@ -95,9 +97,18 @@ def render_api(site: ComputeSite) -> str:
             "service_token_roles": "service",
         },
         "quota": {"instances": -1, "cores": -1, "ram": -1},
+        "filter_scheduler": {"weight_classes": f"nova.scheduler.weights.all_weighers,{_FRESH}"},
         "oslo_policy": {"policy_file": site.home / "policy.yaml"},
     }
     return render_sections(_merge(_nova(site), own))
+
+
+def render_paste(own: str) -> str:
+    """Write the `api-paste.ini` of the API: Nova's own, which also reads the cells again."""
+    return (
+        own.replace("keystonecontext ", "keystonecontext fresh_cells ")
+        + "\n[filter:fresh_cells]\npaste.filter_factory = isthmus.nova.fresh_cells:make_filter\n"
+    )
 
 
 def render_policy(site: ComputeSite) -> str:

@@ -39,6 +39,7 @@ PRELOAD = (
     "keystonemiddleware.auth_token",
     "cheroot.wsgi",
     "isthmus.nova.driver",
+    "isthmus.nova.fresh_cells",
 )
 #: Nova 34 runs on threads or on eventlet; the zygote must decide before it imports.
 ZYGOTE_ENV: Mapping[str, str] = {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
@@ -108,7 +109,7 @@ def plan_compute(
     texts = {
         home / "nova.conf": render.render_api(wanted),
         home / "policy.yaml": render.render_policy(wanted),
-        home / "api-paste.ini": files.nova_paste.read_text(),
+        home / "api-paste.ini": render.render_paste(files.nova_paste.read_text()),
         home / "placement.conf": render.render_placement(wanted),
         home / "glance-api.conf": render.render_glance(wanted, files.glance_paste),
         home / "rabbitmq.conf": render.render_rabbitmq(wanted),

@@ -28,6 +28,7 @@ class CellAddress:
     id: int
     cell: Cell
     database: str = field(repr=False)  #: with a password
+    queue: str = field(default="", repr=False)  #: the same, as it stands in the mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

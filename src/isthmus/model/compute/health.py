@@ -18,6 +18,27 @@ class CellState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellService:
+    """One service of a cell."""
+
+    binary: str
+    host: str
+    closed: str  #: why it is not to be reckoned with; empty where it is up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellDetail:
+    """One cell with all that is shown of it; its state alone where its database is silent."""
+
+    state: CellState
+    services: tuple[CellService, ...] = ()
+    #: vm_state, task_state -> how many servers are in them
+    servers: dict[tuple[str, str], int] = field(default_factory=dict)
+    database: str = ""  #: where the mapping says that it is, without who logs in there
+    queue: str = ""  #: the same of the messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloudState:
     """All cells, and what the API database and Placement say of what is in them."""
 

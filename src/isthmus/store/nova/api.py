@@ -55,6 +55,7 @@ def list_cells(connection: sa.Connection, template: str) -> tuple[CellAddress, .
                 disabled=bool(row["disabled"]),
             ),
             database=format_url(row["database_connection"], template),
+            queue=row["transport_url"] or "",
         )
         for row in rows
     )

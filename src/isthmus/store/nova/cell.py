@@ -59,7 +59,7 @@ def collect_hosts(
             .order_by(node.c.hypervisor_hostname)
         ).mappings()
         hosts = tuple(
-            _to_host(row, cell, _find_closed(row, down_time_s), cpu_ratio, ram_ratio)
+            _to_host(row, cell, _find_host_closed(row, down_time_s), cpu_ratio, ram_ratio)
             for row in rows
         )
         version = connection.scalar(
@@ -123,9 +123,19 @@ def _to_host(row: Any, cell: str, closed: str, cpu_ratio: float, ram_ratio: floa
     )
 
 
-def _find_closed(row: Any, down_time_s: int) -> str:
+def _find_host_closed(row: Any, down_time_s: int) -> str:
     if row["service"] is None:
         return "no service nova-compute"
+    return find_closed(row, down_time_s)
+
+
+def find_closed(row: Any, down_time_s: int) -> str:
+    """Return why a service is not to be reckoned with, empty where it is up.
+
+    Args:
+        row: of the service, with `seen` and `now`.
+        down_time_s: it is down if it was not seen for so long.
+    """
     if row["disabled"]:
         return "service is disabled"
     if row["forced_down"]:

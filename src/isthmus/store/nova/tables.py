@@ -15,7 +15,9 @@ def _table(name: str, *columns: str, times: tuple[str, ...] = ()) -> sa.Table:
 
 
 # Nova's API database.
-CELL_MAPPINGS = _table("cell_mappings", "id", "uuid", "name", "database_connection", "disabled")
+CELL_MAPPINGS = _table(
+    "cell_mappings", "id", "uuid", "name", "transport_url", "database_connection", "disabled"
+)
 HOST_MAPPINGS = _table("host_mappings", "cell_id", "host")
 INSTANCE_MAPPINGS = _table(
     "instance_mappings",
