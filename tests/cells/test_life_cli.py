@@ -1,4 +1,4 @@
-"""`isthmus cell show`, `enable`, `disable` and `remove`, with the real nova-manage."""
+"""`isthmus cell show`, `enable`, `disable` and `remove`."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ from tests.cells.test_health_cli import Nova
 from isthmus import errors
 from isthmus.cells.life import check_removal, get_cell
 from isthmus.cli import main
-from isthmus.clients.machine.nova_manage import NovaManage
 from isthmus.config.nova import read_nova
 from isthmus.model.compute.cloud import Cell, CellAddress, ComputeHost
 from isthmus.model.compute.health import CellDetail, CellService, CellState
 from isthmus.store.nova.detail import render_place
+from isthmus.store.nova.life import delete_cell, set_enabled
 from isthmus.wiring.compute import life
 
 
@@ -115,15 +115,15 @@ def test_a_cell_is_removed_when_nothing_is_left(
     assert "nothing was done" in call(nova, capsys, *remove[:-1], "cell1")[2]
     assert read(nova, "SELECT disabled FROM cell_mappings WHERE id = 3") == [(0,)]
     # It ends between two steps, and goes on when it is run again.
-    real = NovaManage.delete_cell
+    where = "isthmus.store.nova.life.delete_cell"
 
-    def end(_manage: NovaManage, _cell: str) -> None:
+    def end(_url: str, _cell: str, _timeout_s: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(NovaManage, "delete_cell", end)
+    monkeypatch.setattr(where, end)
     assert call(nova, capsys, *remove)[0] == 130
     assert read(nova, "SELECT disabled FROM cell_mappings WHERE id = 3") == [(1,)]
-    monkeypatch.setattr(NovaManage, "delete_cell", real)
+    monkeypatch.setattr(where, delete_cell)
     code, _, said = call(nova, capsys, *remove)
     assert code == 0, said
     assert "Cell cell2 is removed." in said
@@ -139,16 +139,22 @@ def test_what_comes_while_a_cell_is_disabled_is_not_lost(
     nova: Nova, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty_cell(nova)
-    real = NovaManage.set_enabled
 
-    def boot(manage: NovaManage, cell: str, *, enabled: bool) -> None:
+    def boot(url: str, cell: str, timeout_s: float, *, enabled: bool) -> bool:
         nova.run("c2", "UPDATE instances SET deleted = 0 WHERE id = 1")
-        real(manage, cell, enabled=enabled)
+        return set_enabled(url, cell, timeout_s, enabled=enabled)
 
-    monkeypatch.setattr(NovaManage, "set_enabled", boot)
+    monkeypatch.setattr("isthmus.store.nova.life.set_enabled", boot)
     with pytest.raises(errors.InUse, match="1 server"):
         life.remove_cell([Path(nova.file)], "cell2", 5.0)
     assert read(nova, "SELECT count(*) FROM cell_mappings") == [(3,)]
+
+
+def test_a_cell_that_is_enabled_meanwhile_is_not_deleted(nova: Nova) -> None:
+    (uuid,) = read(nova, "SELECT uuid FROM cell_mappings WHERE id = 3")[0]
+    with pytest.raises(errors.Conflict, match="enabled meanwhile"):
+        delete_cell(nova.urls["api"], uuid, 5.0)
+    assert read(nova, "SELECT count(*) FROM host_mappings WHERE cell_id = 3") == [(1,)]
 
 
 def make_detail(**changes: Any) -> CellDetail:

@@ -1,1 +1,1 @@
-"""The databases of Nova and Placement: read, and never written."""
+"""The databases of Nova and Placement: read, and written where the life of a cell asks for it."""

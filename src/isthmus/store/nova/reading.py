@@ -1,4 +1,4 @@
-"""Connections to databases of others: they read only, and nothing waits for ever."""
+"""Connections to databases of others: most read only, and nothing waits for ever."""
 
 import contextlib
 import math
@@ -52,6 +52,30 @@ def reading(url: str, timeout_s: float, whose: str = "the database") -> Iterator
         engine.dispose()
 
 
+@contextlib.contextmanager
+def writing(url: str, timeout_s: float, whose: str = "the database") -> Iterator[sa.Connection]:
+    """Open one transaction that may write; it is committed at the end, or not at all.
+
+    Args:
+        url: as in `[database] connection`.
+        timeout_s: for connecting, and for each answer.
+        whose: it is, for what is said of it.
+
+    Raises:
+        Invalid: it is no URL of a database that is supported.
+        Unreachable: nobody answers there, or not in time.
+        Inconsistent: it refuses what is asked.
+    """
+    engine = _open(url, timeout_s, whose, writes=True)
+    try:
+        with _connect(engine, whose) as connection, connection.begin():
+            yield connection
+    except exc.DBAPIError as error:
+        raise translate(error, whose) from error
+    finally:
+        engine.dispose()
+
+
 def _connect(engine: sa.Engine, whose: str) -> sa.Connection:
     try:
         return engine.connect()
@@ -59,9 +83,9 @@ def _connect(engine: sa.Engine, whose: str) -> sa.Connection:
         raise _say_odd(error, whose) from None
 
 
-def _open(url: str, timeout_s: float, whose: str) -> sa.Engine:
+def _open(url: str, timeout_s: float, whose: str, *, writes: bool = False) -> sa.Engine:
     try:
-        return _make_engine(sa.make_url(url), timeout_s)
+        return _make_engine(sa.make_url(url), timeout_s, writes=writes)
     except _ODD_URL as error:
         raise _say_odd(error, whose) from None
 
@@ -73,19 +97,20 @@ def _say_odd(error: BaseException, whose: str) -> errors.Invalid:
     )
 
 
-def _make_engine(parsed: sa.URL, timeout_s: float) -> sa.Engine:
+def _make_engine(parsed: sa.URL, timeout_s: float, *, writes: bool) -> sa.Engine:
     backend = parsed.get_backend_name()
     arguments: dict[str, Any]
     if backend == "sqlite":
-        engine = _make_sqlite_engine(parsed.database or "", timeout_s)
+        engine = _make_sqlite_engine(parsed.database or "", timeout_s, writes=writes)
     elif backend in {"mysql", "mariadb"}:
         seconds = max(1, math.ceil(timeout_s))
         arguments = {
             "connect_timeout": seconds,
             "read_timeout": seconds,
             "write_timeout": seconds,
-            "init_command": "SET SESSION TRANSACTION READ ONLY",
         }
+        if not writes:
+            arguments["init_command"] = "SET SESSION TRANSACTION READ ONLY"
         # What nova.conf has in the URL for its own connections is not for ours.
         plain = parsed.difference_update_query(["connect_timeout", "read_timeout", "write_timeout"])
         engine = sa.create_engine(plain, poolclass=pool.NullPool, connect_args=arguments)
@@ -94,10 +119,10 @@ def _make_engine(parsed: sa.URL, timeout_s: float) -> sa.Engine:
     return engine
 
 
-def _make_sqlite_engine(path: str, timeout_s: float) -> sa.Engine:
+def _make_sqlite_engine(path: str, timeout_s: float, *, writes: bool) -> sa.Engine:
     """Make an engine that opens a file that is there, and never makes one."""
     place = path if path.startswith("file:") else f"file:{urllib.parse.quote(path)}"
-    place = f"{place.partition('?')[0]}?mode=ro"
+    place = f"{place.partition('?')[0]}?mode={'rw' if writes else 'ro'}"
 
     def connect() -> sqlite3.Connection:
         found = sqlite3.connect(place, timeout=timeout_s, check_same_thread=False, uri=True)

@@ -1,4 +1,4 @@
-"""The life of a cell joined to the databases of Nova and to nova-manage."""
+"""The life of a cell joined to the databases of Nova."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,10 +8,10 @@ from isthmus import errors
 from isthmus.cells.ask import ask_cells
 from isthmus.cells.assemble import name_cells
 from isthmus.cells.life import check_change, check_removal, get_cell
-from isthmus.clients.machine.nova_manage import NovaManage
 from isthmus.config.nova import NovaDatabases, read_nova
 from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.health import CellDetail, CellState
+from isthmus.store.nova import life
 from isthmus.store.nova.cell import collect_state
 from isthmus.store.nova.detail import collect_services, count_servers, render_place
 from isthmus.store.nova.mappings import collect_cells
@@ -60,17 +60,12 @@ def set_enabled(files: Sequence[Path], name: str, *, enabled: bool, budget_s: fl
     Raises:
         NotFound: there is no such cell.
         Unsupported: it is cell0.
-        StepFailed: nova-manage failed, or did not do it.
+        Unreachable: the API database does not answer.
     """
     where = read_nova(files)
     cell = _get_address(where, name, budget_s).cell
     check_change(cell)
-    if cell.disabled is not enabled:
-        return False
-    NovaManage(files).set_enabled(cell.uuid, enabled=enabled)
-    if _get_address(where, cell.uuid, budget_s).cell.disabled is enabled:
-        raise errors.StepFailed(f"nova-manage answered well, and cell {cell.name} is as it was")
-    return True
+    return life.set_enabled(where.api, cell.uuid, budget_s, enabled=enabled)
 
 
 def remove_cell(files: Sequence[Path], name: str, budget_s: float) -> None:
@@ -87,7 +82,6 @@ def remove_cell(files: Sequence[Path], name: str, budget_s: float) -> None:
         NotFound: there is no such cell.
         InUse: something is left in it.
         Unreachable: its database does not answer.
-        StepFailed: nova-manage failed.
     """
     where = read_nova(files)
     detail = collect_detail(where, name, budget_s)
@@ -95,7 +89,7 @@ def remove_cell(files: Sequence[Path], name: str, budget_s: float) -> None:
     uuid = detail.state.cell.uuid
     set_enabled(files, uuid, enabled=False, budget_s=budget_s)
     check_removal(collect_detail(where, uuid, budget_s))
-    NovaManage(files).delete_cell(uuid)
+    life.delete_cell(where.api, uuid, budget_s)
 
 
 def _get_address(where: NovaDatabases, name: str, budget_s: float) -> CellAddress:
