@@ -38,7 +38,7 @@ def main() -> None:
     engine = sa.create_engine(url)
     admin = context.get_admin_context()
     fresh = steps.pop(0) == "fresh"
-    ask = _list_servers
+    ask: Any = _list_servers
     if fresh:
         own = "isthmus.nova.fresh_cells.FreshCells"
         classes = ["nova.scheduler.weights.all_weighers", own]
