@@ -56,16 +56,15 @@ def acknowledge(
     central: CentralServer, rows: Sequence[Any], states: Mapping[tuple[str, str], Any]
 ) -> None:
     """Settle intents that a site has taken, unless they have changed since."""
-    gone = [
-        IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id)
-        for row in rows
-        if states[row.type, row.resource_id] is None
-    ]
+    gone = []
     with central.database(write=True) as connection:
         for row in rows:
-            connection.execute(
+            settled = connection.execute(
                 sa.delete(JOURNAL).where(
                     JOURNAL.c.id == row.id, JOURNAL.c.generation == row.generation
                 )
             )
+            if settled.rowcount and states[row.type, row.resource_id] is None:
+                key = IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id)
+                gone.append(key)
         forget.forget_objects(connection, gone)

@@ -44,6 +44,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         Conflict: it is in use at its home, or that site cannot be reached, or it is a subport of a
             trunk at another site.
         Busy: central was restored and has not recovered.
+        Stale: it is the parent of a trunk that has got a subport meanwhile.
     """
     locked = LockedObjects(connection, _PORT, [port_id], alone=True)
     if port_id not in locked.owners:
@@ -84,6 +85,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         exit_notice.tell_of_ports(connection, [port_id])
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     elif step is Step.COMES:
+        place.check_whole(connection, site.name, port_id)
         home_store.assign(
             connection, port_id, site.name, project_id=locked.owners[port_id], now=now()
         )

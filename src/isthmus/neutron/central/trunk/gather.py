@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
+from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey
@@ -26,6 +27,8 @@ from isthmus.neutron.db.session import now, reading
 from isthmus.store.ports import home as home_store
 from isthmus.store.tiers import epoch, exit_notice, mapping
 from isthmus.store.tiers.locked import LockedObjects
+
+LOG = logging.getLogger(__name__)
 
 _PORT, _TRUNK = ResourceType.PORT, ResourceType.TRUNK
 _PORTS = models_v2.Port.__table__
@@ -42,9 +45,7 @@ def bring_with_trunks(
         ports: the ports, as the requesting user sees them.
         project_id: that user's project; None where the site asks for itself.
     """
-    with reading(context) as connection:
-        trunks = place.peek_of_parents(connection, [one["id"] for one in ports])
-    of = {trunk.parent_id: trunk for trunk in trunks}
+    of = _peek_trunks(context, ports)
     plain = [one for one in ports if one["id"] not in of]
     brought = [_bring(context, site, plain, project_id)] if plain else []
     brought += [
@@ -52,6 +53,24 @@ def bring_with_trunks(
         for one in ports
         if one["id"] in of
     ]
+    done = _join(brought)
+    # One that has got a trunk, or its trunk a subport, since they were read.
+    late = {one for one, error in done.refused if isinstance(error, errors.Stale)}
+    again = [one for one in ports if one["id"] in late]
+    if not again or _peek_trunks(context, again) == {one: of[one] for one in late if one in of}:
+        return done
+    refused = [one for one in done.refused if one[0] not in late]
+    return _join([Brought(done.ids, refused), bring_with_trunks(context, site, again, project_id)])
+
+
+def _peek_trunks(context: Any, ports: Sequence[Mapping[str, Any]]) -> dict[str, place.PlacedTrunk]:
+    """Read the trunks of parents, by the ids of those."""
+    with reading(context) as connection:
+        found = place.peek_of_parents(connection, [one["id"] for one in ports])
+    return {trunk.parent_id: trunk for trunk in found}
+
+
+def _join(brought: Sequence[Brought]) -> Brought:
     ids: dict[ResourceType, set[str]] = {}
     for each in brought:
         for kind, some in each.ids.items():
@@ -68,26 +87,34 @@ def _bring_parent(
 ) -> Brought:
     """Bring a parent after its subports: it is at no site without them.
 
-    One that another site has to release first is asked for before them, or they would move alone.
+    One that another site has to release first is asked for before them, or they would move alone;
+    and it is not where one of them could never follow.
     """
+    admin = n_context.get_admin_context()
+    subports = directory.get_plugin().get_ports(admin, {"id": list(trunk.subport_ids)})
+    subports = subports if trunk.subport_ids else []
     with reading(context) as connection:
         home = mapping.find_home(connection, parent["id"])
     if home not in (None, site.name):
+        for one in subports:
+            try:
+                presence.get_allowed(site, one["network_id"])
+            except errors.Refused as refusal:
+                return _stay(parent, trunk, one["id"], refusal)
         asked = _bring(context, site, [parent], project_id)
         if asked.refused:
             return asked
-    admin = n_context.get_admin_context()
-    subports = directory.get_plugin().get_ports(admin, {"id": list(trunk.subport_ids)})
-    inner = _bring(context, site, subports if trunk.subport_ids else [], project_id)
+    inner = _bring(context, site, subports, project_id)
     for port_id, error in inner.refused:
-        why = f"subport {port_id} of trunk {trunk.id} cannot come along: {error.message}"
-        return Brought({}, [(parent["id"], type(error)(why))])
-    outer = _bring(context, site, [parent], project_id)
-    kinds = {*inner.ids, *outer.ids}
-    return Brought(
-        {kind: {*inner.ids.get(kind, ()), *outer.ids.get(kind, ())} for kind in kinds},
-        outer.refused,
-    )
+        return _stay(parent, trunk, port_id, error)
+    return _join([inner, _bring(context, site, [parent], project_id)])
+
+
+def _stay(
+    parent: Mapping[str, Any], trunk: place.PlacedTrunk, port_id: str, error: errors.IsthmusError
+) -> Brought:
+    why = f"subport {port_id} of trunk {trunk.id} cannot come along: {error.message}"
+    return Brought({}, [(parent["id"], type(error)(why))])
 
 
 def _bring(
@@ -120,6 +147,31 @@ def gather(connection: sa.Connection, trunk_ids: Collection[str]) -> set[IntentK
             if not leaving:
                 keys |= _gather_at(connection, trunk, site)
                 keys |= along.bring(connection, {_TRUNK: [trunk.id]}, [site])
+    return keys
+
+
+def stay(connection: sa.Connection, site: SiteName, port_id: str) -> set[IntentKey]:
+    """Have a port that stays at its home keep its trunk there, and that its subports.
+
+    Args:
+        connection: of the transaction, which has locked the port.
+        site: its home, which was asked to release it and has bound it meanwhile.
+        port_id: the port, a parent or not.
+
+    Returns:
+        Whom to tell.
+
+    Raises:
+        Busy: central was restored and has not recovered.
+    """
+    keys: set[IntentKey] = set()
+    for trunk in place.list_of_parent(connection, port_id):
+        keys |= place.keep(connection, site, trunk)
+        try:
+            keys |= _gather_at(connection, trunk, site)
+        except errors.Refused as error:  # the job of the trunk names what is missing
+            LOG.warning("Trunk %s lacks subports at site %s: %s", trunk.id, site, error.message)
+        keys |= along.bring(connection, {_TRUNK: [trunk.id]}, [site])
     return keys
 
 

@@ -39,6 +39,11 @@ def peek_of_parents(connection: sa.Connection, port_ids: Collection[str]) -> lis
     return _list(connection, _TRUNKS.c.port_id.in_(sorted(port_ids)), locking=False)
 
 
+def list_of_parent(connection: sa.Connection, port_id: str) -> list[PlacedTrunk]:
+    """List the trunks of a parent port, as currently committed (locking reads)."""
+    return _list(connection, _TRUNKS.c.port_id == port_id, locking=True)
+
+
 def list_trunks(connection: sa.Connection, trunk_ids: Collection[str]) -> list[PlacedTrunk]:
     """List trunks, as currently committed (locking reads)."""
     return _list(connection, _TRUNKS.c.id.in_(sorted(trunk_ids)), locking=True)
@@ -71,6 +76,7 @@ def check_may_come(connection: sa.Connection, site: SiteName, port_id: str) -> N
         sa.select(_SUBPORTS.c.trunk_id, _TRUNKS.c.port_id)
         .join_from(_SUBPORTS, _TRUNKS, _SUBPORTS.c.trunk_id == _TRUNKS.c.id)
         .where(_SUBPORTS.c.port_id == port_id)
+        .with_for_update(read=True)  # one that was added a moment ago, too
     )
     row = connection.execute(query).one_or_none()
     lives_at = mapping.find_home(connection, row.port_id) if row is not None else None
@@ -82,6 +88,41 @@ def check_may_come(connection: sa.Connection, site: SiteName, port_id: str) -> N
         )
 
 
+def check_whole(connection: sa.Connection, site: SiteName, port_id: str) -> None:
+    """Check that a parent comes to a site behind all of its subports.
+
+    Raises:
+        Stale: its trunk has got one since they were brought.
+    """
+    for trunk in list_of_parent(connection, port_id):
+        homes = mapping.list_sites(connection, _PORT, trunk.subport_ids)
+        missing = [one for one in trunk.subport_ids if homes.get(one, {}).get(site) is not False]
+        if missing:
+            raise errors.Stale(
+                f"port {port_id} is the parent of trunk {trunk.id}, whose subport {missing[0]} has "
+                f"not come to site {site} yet: try again in a moment",
+                site=site,
+            )
+
+
+def keep(connection: sa.Connection, site: SiteName, trunk: PlacedTrunk) -> set[IntentKey]:
+    """Have the subports stay that were asked to leave a site with their parent, which stays.
+
+    Args:
+        connection: of the transaction, which has locked the parent.
+        site: the home of the parent.
+        trunk: the trunk.
+
+    Returns:
+        Whom to tell.
+    """
+    subports = LockedObjects(connection, _PORT, trunk.subport_ids, alone=True)
+    stay = [one for one in trunk.subport_ids if subports.sites(one).get(site)]
+    for one in stay:
+        home_store.set_leaving(connection, one, leaving=False)
+    return {IntentKey(site, _PORT, one) for one in stay}
+
+
 def leave(connection: sa.Connection, port_id: str) -> None:
     """Withdraw the trunk of a port from every site that is not the port's home, or is to be left.
 
@@ -91,7 +132,7 @@ def leave(connection: sa.Connection, port_id: str) -> None:
         connection: of the transaction, which has locked the port and changed its home.
         port_id: the port, a parent or not.
     """
-    trunks = _list(connection, _TRUNKS.c.port_id == port_id, locking=True)
+    trunks = list_of_parent(connection, port_id)
     home = home_store.lock(connection, port_id) if trunks else None
     stays = home.site if home is not None and not home.leaving else None
     for trunk in trunks:

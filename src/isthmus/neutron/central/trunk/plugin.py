@@ -5,11 +5,13 @@ its driver writes what ML2/OVN's would write into Neutron's database, in the tra
 change; ML2/OVN of the parent port's home carries the trunk out.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from neutron.objects import ports as port_object
 from neutron.objects import trunk as trunk_object
+from neutron.services.trunk import exceptions as trunk_exc
 from neutron.services.trunk import plugin as trunk_plugin
 from neutron.services.trunk.drivers import base
 from neutron.services.trunk.drivers.ovn import trunk_driver as ovn
@@ -120,3 +122,33 @@ class CentralTrunks(trunk_plugin.TrunkPlugin):
         """Add subports; refuse those that cannot be at the site of the parent port."""
         with translated():
             return super().add_subports(context, trunk_id, subports)
+
+    def release_port(self, context: Any, port_id: str) -> None:
+        """Take a port that its home has deleted out of its trunk, or delete the trunk that it has.
+
+        The site had not heard of the trunk when it deleted the port.
+
+        Args:
+            context: an administrator's.
+            port_id: the port, in a trunk or not.
+        """
+        subport = trunk_object.SubPort.get_object(context, port_id=port_id)
+        trunk = trunk_object.Trunk.get_object(context, port_id=port_id)
+        gone = (trunk_exc.TrunkNotFound, trunk_exc.SubPortNotFound)
+        if subport is not None:
+            body = {"sub_ports": [{"port_id": port_id}]}
+            with contextlib.suppress(*gone), self._enabled(context, subport.trunk_id):
+                self.remove_subports(context, subport.trunk_id, body)
+        if trunk is not None:
+            with contextlib.suppress(*gone), self._enabled(context, trunk.id):
+                self.delete_trunk(context, trunk.id)
+
+    @contextlib.contextmanager
+    def _enabled(self, context: Any, trunk_id: str) -> Iterator[None]:
+        """Enable a trunk meanwhile: Neutron changes no other."""
+        disabled = not self.get_trunk(context, trunk_id)["admin_state_up"]
+        if disabled:
+            self.update_trunk(context, trunk_id, {"trunk": {"admin_state_up": True}})
+        yield
+        if disabled:
+            self.update_trunk(context, trunk_id, {"trunk": {"admin_state_up": False}})

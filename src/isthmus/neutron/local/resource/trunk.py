@@ -6,7 +6,8 @@ transaction that changes a trunk; where a process died in between, or OVN did no
 done by the next delivery.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,8 +63,10 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
         check_owned(context, ResourceType.TRUNK, trunk_id)
         if keep_existing:
             return
-    _check_ports(context, state)
     wanted = {_key(one): one for one in state["sub_ports"]}
+    if have is not None:
+        _release(plugin, context, have, wanted)
+    _check_ports(context, state)
     if have is None:
         _create(plugin, context, state)
     else:
@@ -141,6 +144,17 @@ def _subport(context: Any, said: Mapping[str, Any]) -> Any:
     )
 
 
+def _release(
+    plugin: Any, context: Any, have: Mapping[str, Any], wanted: Mapping[Any, Mapping[str, Any]]
+) -> None:
+    """Let go of the subports that go, whatever else is missing: another trunk may wait for them."""
+    gone = [one for one in have["sub_ports"] if _key(one) not in wanted]
+    if gone:
+        with _enabled(plugin, context, have):
+            _remove_subports(plugin, context, have, gone)
+        _report(context, [one["port_id"] for one in gone])
+
+
 def _update(
     plugin: Any,
     context: Any,
@@ -148,26 +162,35 @@ def _update(
     state: Mapping[str, Any],
     wanted: Mapping[Any, Mapping[str, Any]],
 ) -> None:
-    """Update a trunk; Neutron changes the subports of one that is enabled alone.
+    """Update a trunk, and add the subports that come.
 
     Raises:
         Conflict: Neutron refuses a subport.
     """
     trunk_id = state["id"]
-    there = {_key(one): one for one in have["sub_ports"]}
-    gone = [there[key] for key in there.keys() - wanted.keys()]
-    comes = [wanted[key] for key in wanted.keys() - there.keys()]
-    said = {name: state[name] for name in _UPDATED if name in state}
-    first = {**said, "admin_state_up": True} if gone or comes else said
-    _set(plugin, context, trunk_id, changes(have, first))
-    if gone:
-        _remove_subports(plugin, context, have, gone)
+    there = {_key(one) for one in have["sub_ports"]}
+    comes = [one for key, one in wanted.items() if key not in there]
     if comes:
         try:
-            plugin.add_subports(context, trunk_id, {"sub_ports": [dict(one) for one in comes]})
+            with _enabled(plugin, context, have):
+                plugin.add_subports(context, trunk_id, {"sub_ports": [dict(one) for one in comes]})
         except (n_exc.Conflict, n_exc.BadRequest) as error:
             raise errors.Conflict(f"trunk {trunk_id} cannot have its subports: {error}") from error
-    _set(plugin, context, trunk_id, changes(first, said))
+    said = {name: state[name] for name in _UPDATED if name in state}
+    _set(plugin, context, trunk_id, changes(have, said))
+
+
+@contextlib.contextmanager
+def _enabled(plugin: Any, context: Any, have: Mapping[str, Any]) -> Iterator[None]:
+    """Enable a trunk meanwhile: Neutron changes the subports of no other."""
+    disabled = not have["admin_state_up"]
+    if disabled:
+        _set(plugin, context, have["id"], {"admin_state_up": True})
+    try:
+        yield
+    finally:
+        if disabled:
+            _set(plugin, context, have["id"], {"admin_state_up": False})
 
 
 def _set(plugin: Any, context: Any, trunk_id: str, changed: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import shadow
+from isthmus.neutron.central.trunk import gather
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
@@ -111,6 +112,7 @@ def _addresses(state: dict[str, Any]) -> set[tuple[str, int]]:
 
 
 def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
-    """Keep a port at its home, which was asked to release it and has bound it meanwhile."""
+    """Keep a port, and its trunk, at a home that was asked to release it and has bound it since."""
     home.set_leaving(connection, port_id, leaving=False)
-    journal.record(connection, [IntentKey(site, _PORT, port_id)])
+    keys = gather.stay(connection, site, port_id)
+    journal.record(connection, [IntentKey(site, _PORT, port_id), *keys])

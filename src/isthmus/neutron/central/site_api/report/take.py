@@ -132,6 +132,9 @@ def _remove(site: SiteName, port_id: str) -> None:
         lives_here = mapping.find_home(connection, port_id) == site
     # Otherwise it is central's own, or has moved away from this site.
     if lives_here:
+        trunks = directory.get_plugin("trunk")
+        if trunks is not None:
+            trunks.release_port(admin, port_id)
         with contextlib.suppress(n_exc.PortNotFound):
             directory.get_plugin().delete_port(admin, port_id, l3_port_check=False)
         crash.point("central.report.removed")
