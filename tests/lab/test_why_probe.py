@@ -22,6 +22,8 @@ READ_S = "120"
 #: How long packets may need to find their way on a busy machine, in seconds.
 PACKET_S = 180
 CIDR = "10.97.0.0/24"
+#: What is brought about and named here.
+CODES = frozenset({"guest.refuses", "guest.silent", "probe.silent", "probe.mtu"})
 
 
 class Pair:

@@ -119,9 +119,12 @@ BLOCKED: dict[str, Break] = {
     "switch.missing": drop(NB1, "Logical_Switch", "name", f"neutron-{NET}"),
     "lsp.missing": drop(NB1, "Logical_Switch_Port", "name", A),
     "lsp.disabled": put(NB1, "Logical_Switch_Port", "name", A, enabled=[False]),
-    "lsp.addresses": put(NB1, "Logical_Switch_Port", "name", A, addresses=["fa:16:3e:00:00:05"]),
     "lsp.port_security": put(
         NB1, "Logical_Switch_Port", "name", A, port_security=["fa:16:3e:00:00:05 10.0.0.9"]
+    ),
+    "lsp.virtual": put(
+        NB1, "Logical_Switch_Port", "name", A, type="virtual",
+        options={"requested-tnl-key": "11", "virtual-parents": "port-v,port-w"},
     ),
     "northd.no_binding": drop(SB1, "Port_Binding", "logical_port", A),
     "binding.no_chassis": put(SB1, "Port_Binding", "logical_port", A, chassis=[]),
@@ -167,6 +170,8 @@ BLOCKED: dict[str, Break] = {
         put(SB1, "Encap", "chassis_name", "c2", ip="172.30.1.11"),
     ),
     "host.vswitchd_hung": put(H1, "daemon", "name", "ovs-vswitchd", state="hung", said="no answer"),
+    "host.vswitchd_dead": put(H1, "daemon", "name", "ovs-vswitchd", state="dead", said="gone"),
+    "host.conntrack_full": put(H1, "conntrack", "most", 3000000, count=3000001),
     "host.no_interface": drop(H1, "Interface", "iface_id", A),
     "host.interface_twice": add(H1, "Interface", name="tap2", iface_id=A),
     "host.interface_error": put(H1, "Interface", "iface_id", A, ofport=-1, error="no such device"),
@@ -182,6 +187,7 @@ BLOCKED: dict[str, Break] = {
 }  # fmt: skip
 
 DEGRADED: dict[str, Break] = {
+    "lsp.addresses": put(NB1, "Logical_Switch_Port", "name", A, addresses=["fa:16:3e:00:00:05"]),
     "port.address_twice": add(
         N2, "twin", id="port-c", network_id=NET, mac_address="fa:16:3e:00:00:09",
         fixed_ips=[{"ip_address": "10.0.0.5"}],
@@ -191,6 +197,17 @@ DEGRADED: dict[str, Break] = {
     ),
     "group.rules_differ": rules(OUT, web(), rule("ingress", protocol="udp"), places=(CENTRAL,)),
     "dhcp.no_options": put(NB1, "Logical_Switch_Port", "name", A, dhcpv4_options=[]),
+    "policy.no_dhcp": rules(
+        rule("egress", protocol="tcp"), web(remote_group_id="sg-one")
+    ),
+    "lsp.migrating": put(
+        NB1, "Logical_Switch_Port", "name", A,
+        options={"requested-tnl-key": "11", "requested-chassis": "h1,h3"},
+    ),
+    "host.tap_mtu": put(H1, "Interface", "iface_id", A, mtu=1400),
+    "host.bridge_twice": lambda t: t[H1]["Open_vSwitch"][0]["external_ids"].update(
+        {"ovn-bridge-mappings": "physnet1:br-ex, physnet2:br-ex,physnet3:br-two"}
+    ),
     "northd.behind": put(NB1, "NB_Global", "nb_cfg", 7, nb_cfg=9),
     "chassis.behind": put(SB1, "Chassis_Private", "name", "c1", nb_cfg=3),
     "chassis.private_orphan": put(SB1, "Chassis_Private", "name", "c1", chassis=[]),
@@ -418,6 +435,16 @@ def test_in_a_lab_no_repair_is_for_services_of_the_machine(code: str) -> None:
 
 def test_repairs_in_a_lab() -> None:
     hung = "on h1: kill -CONT $(pidof ovs-vswitchd) || systemctl restart ovs-vswitchd"
+    assert render_in_lab("on h1: ovs-appctl dpctl/ct-set-maxconns 9", "lab") == (
+        "isthmus lab shell h1 -- sh -c 'ovs-appctl -t $OVS_RUNDIR/vswitchd.ctl "
+        "dpctl/ct-set-maxconns 9'"
+    )
+    again = "on h1: ovn-appctl -t ovn-controller inc-engine/recompute"
+    for said in (again, f"{again}, or restart ovn-controller"):
+        assert render_in_lab(said, "op") == (
+            "isthmus lab shell --name op h1 -- sh -c 'ovn-appctl -t $(ls -t "
+            "$OVN_RUNDIR/ovn-controller.*.ctl | head -1) inc-engine/recompute'"
+        )
     assert render_in_lab(hung, "lab") == "isthmus lab kill h1.vswitchd --signal CONT"
     behind = "systemctl restart ovn-northd   # at site s1; see its log first"
     assert render_in_lab(behind, "lab") == (

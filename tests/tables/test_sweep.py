@@ -35,7 +35,7 @@ from isthmus.model.verdict import Severity
 
 #: No faults while nobody asks: what rules and addresses keep out.
 ANSWERS = {code for code in BLOCKED if code.startswith("policy.")} | {
-    "port.unbound", "port.no_address",
+    "port.unbound", "port.no_address", "policy.no_dhcp",
 }  # fmt: skip
 #: What persons may want, told as advice.
 ADVICE = {"port.admin_down", "port.not_active", "network.admin_down", "job.waiting"}
@@ -81,7 +81,7 @@ def test_what_a_person_has_set_down_is_advice(code: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(ANSWERS))
 def test_what_rules_keep_out_is_no_fault(code: str) -> None:
-    assert code not in codes(examine(read(BLOCKED[code])))
+    assert code not in codes(examine(read({**BLOCKED, **DEGRADED}[code])))
 
 
 OFF = both(put(N1, "port", "id", A, status="DOWN"), drop(H1, "Interface", "iface_id", A))

@@ -150,6 +150,7 @@ def _host(host: str) -> dict[str, list[dict[str, Any]]]:
             {"name": "ovs-vswitchd", "state": "running", "said": "3.1"},
             {"name": "ovn-controller", "state": "connected", "said": "connected"},
         ],
+        "conntrack": [{"count": 70, "most": 3000000}],
         "route": [{"to": to, "dev": "br-phys", "mtu": 1500}],
         "flow": [{"to": other, "match": "reg15=0x16", "count": 1}],
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """All checks, in the order in which a cause explains what comes after it."""
 
-from isthmus.diagnose.check import chassis, host, port, presence, row, rules, shadow
+from isthmus.diagnose.check import chassis, first_boot, host, port, presence, row, rules, shadow
 from isthmus.diagnose.check.look import Check
 from isthmus.diagnose.check.routed import (
     exit_row,
@@ -33,4 +33,5 @@ CHECKS: tuple[Check, ...] = (
     *host.CHECKS,
     port.PLUGGED,
     *presence.ON_THE_WAY,
+    *first_boot.CHECKS,
 )

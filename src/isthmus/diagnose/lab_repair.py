@@ -18,6 +18,14 @@ _HOST = re.compile(r"on (?P<place>[\w.-]+): (?P<command>.+)", re.DOTALL)
 _SITE = re.compile(r"(?P<command>[^#]+?) *# at site (?P<place>[\w.-]+)(?P<more>.*)", re.DOTALL)
 #: What can be run as it is: one command, and no sentence.
 _PLAIN = re.compile(r"(?:ovs|ovn)-\w+ [^;|&,]+|ip [^;|&,]+")
+#: Daemons of a lab write no file of their number, so their sockets are named to whoever asks them.
+_APPCTL = re.compile(
+    r"(?P<program>ov[sn]-appctl) (?:-t ovn-controller )?(?P<words>[\w/. -]+?)(?:, or .*)?"
+)
+_SOCKETS = {
+    "ovs-appctl": "$OVS_RUNDIR/vswitchd.ctl",
+    "ovn-appctl": "$(ls -t $OVN_RUNDIR/ovn-controller.*.ctl | head -1)",
+}
 
 
 def render_in_lab(repair: str, lab: str) -> str:
@@ -43,6 +51,10 @@ def _render(place: str, command: str, option: str) -> str:
         if match is not None:
             process = f"{place}.{_PROCESSES[match['daemon']]}"
             return write(process, option)
+    match = _APPCTL.fullmatch(command)
+    if match is not None:
+        said = f"{match['program']} -t {_SOCKETS[match['program']]} {match['words']}"
+        return f"isthmus lab shell{option} {place} -- sh -c '{said}'"
     if _PLAIN.fullmatch(command):
         return f"isthmus lab shell{option} {place} -- {command}"
     return ""

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from isthmus.cli.diagnose.ways import FromDump, Lab, Remotes, Timeout, parse_rem
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
 from isthmus.diagnose.judge import Diagnosis, Word
+from isthmus.diagnose.question import Service
 
 app = typer.Typer()
 
@@ -22,6 +24,9 @@ EXITS: Mapping[Word, int] = {
     Word.DEGRADED: 5,
     Word.UNDETERMINED: 6,
 }
+
+#: How long a repair may take until it shows, in seconds; what is far takes as long as its site.
+FIX_S = 120.0
 
 
 @app.command()
@@ -50,48 +55,86 @@ def why(
     capture: Annotated[
         bool, typer.Option("--capture", help="Also look out for the packet at each hop.")
     ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Repair it: show what is to be done, ask, do, ask anew.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fix: do not ask.")] = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Tell why SRC does not reach DST: the cause, the evidence, and the command that repairs it.
 
     Reads Neutron and OVN of all sites that the two are at, or that packets between them leave by,
-    and never writes. With --probe it sends a few packets too. Ends with 0 if DST is reachable,
-    4 if it is blocked, 5 if packets pass and something hinders them or will, 6 if it cannot be
-    told from what was seen; 1, 2 and 3 are errors of the command.
+    and never writes without --fix. With --probe it sends a few packets too. Ends with 0 if DST is
+    reachable, 4 if it is blocked, 5 if packets pass and something hinders them or will, 6 if it
+    cannot be told from what was seen; 1, 2 and 3 are errors of the command.
     """
-    from isthmus.diagnose.collect.world import collect_scene
     from isthmus.diagnose.document import to_document
-    from isthmus.diagnose.judge import judge
     from isthmus.diagnose.question import parse_service
     from isthmus.wiring.diagnose.ways import open_ways
 
-    if dump and (probe or capture):
-        raise errors.Invalid("--probe and --capture send packets: a dump has no network")
+    if dump and (probe or capture or fix):
+        raise errors.Invalid("--probe, --capture and --fix need the clouds: a dump has no network")
     if family not in (0, 4, 6):
         raise errors.Invalid(f"--family {family}: it is 4 or 6")
     wanted = parse_service(service)
-    with open_ways(os_cloud, parse_remotes(ovn or []), lab, dump) as ways:
-        scene = collect_scene(
-            ways,
-            source,
-            target,
-            timeout_s=timeout,
-            now=getattr(ways, "now", say_time),
-            service=wanted,
-            family=family,
-        )
-        found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
-        outcome = None
-        if probe or capture:
-            found, outcome = _probe(ways, found, capture=capture)
-        document = to_document(found, ways.lab, outcome)
+    remotes = parse_remotes(ovn or [])
+    with open_ways(os_cloud, remotes, lab, dump) as ways:
+        asked = _Question(ways, source, target, wanted, family, timeout, (probe, capture))
+        found = asked.ask()
+        if fix:
+            found = _fix(asked, found, remotes, yes=yes)
+        document = to_document(found, ways.lab, asked.outcome)
     if output is Format.TABLE:
         _print(document)
     else:
         render.print_row(document, output)
     if code := EXITS[found.word]:
         raise typer.Exit(code)
+
+
+@dataclass
+class _Question:
+    """What was asked, to be asked anew."""
+
+    ways: Any
+    source: str
+    target: str
+    service: Service
+    family: int
+    timeout_s: float
+    packets: tuple[bool, bool]  #: whether they are sent, and looked out for
+    outcome: Any = None  #: of the packets that were sent last
+
+    def ask(self) -> Diagnosis:
+        """Read, judge, and send packets if that is wanted."""
+        from isthmus.diagnose.collect.world import collect_scene
+        from isthmus.diagnose.judge import judge
+
+        scene = collect_scene(
+            self.ways,
+            self.source,
+            self.target,
+            timeout_s=self.timeout_s,
+            now=getattr(self.ways, "now", say_time),
+            service=self.service,
+            family=self.family,
+        )
+        found = judge(scene.world, scene.source, scene.target, self.service, scene.family)
+        if any(self.packets):
+            found, self.outcome = _probe(self.ways, found, capture=self.packets[1])
+        return found
+
+
+def _fix(
+    asked: _Question, found: Diagnosis, remotes: Mapping[str, tuple[str, str]], *, yes: bool
+) -> Diagnosis:
+    """Repair what a command repairs, one cause after another."""
+    from isthmus.cli.diagnose.fix import Terminal
+    from isthmus.diagnose.fix.repair import Reach, apply_repairs
+
+    reach = Reach(asked.ways.lab, remotes)
+    return apply_repairs(found, asked.ask, Terminal(yes=yes), reach=reach, timeout_s=FIX_S)
 
 
 def _probe(ways: Any, found: Diagnosis, *, capture: bool) -> tuple[Diagnosis, Any]:

@@ -20,6 +20,8 @@ from isthmus.diagnose.world import Row, Source
 from isthmus.model.verdict import Subject, Verdict
 
 _HOST = (Need.SENDER_HOST,)
+#: As many connections as Open vSwitch tracks if nobody says otherwise (lib/conntrack.c).
+_CONNECTIONS = 3_000_000
 
 
 def _daemon(look: Look, name: str) -> Row | None:
@@ -113,6 +115,58 @@ def _check_interface(look: Look, row: Row) -> Iterator[Verdict]:
             ),
             f"on {host}: ip link set {name} up",
         )  # fmt: skip
+    else:
+        yield from _check_size(look, row)
+
+
+def _check_size(look: Look, row: Row) -> Iterator[Verdict]:
+    """Yield an interface that carries less than its network promises."""
+    end, host, name = look.sender, look.sender.host, row.get("name")
+    mtu, promised = first(row.get("mtu")), (end.network or {}).get("mtu")
+    if mtu and promised and int(mtu) < int(promised):
+        yield degraded(
+            "host.tap_mtu",
+            port_of(end),
+            f"interface {name} of port {end.label} carries {mtu} bytes on {host}, and its network "
+            f"promises {promised}: large packets are lost",
+            look.evidence(Source.HOST, host, f"Interface {name} mtu={mtu}"),
+            f"on {host}: ip link set {name} mtu {promised}",
+        )
+
+
+def check_connections(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor that tracks as many connections as it may: new ones are dropped."""
+    host = look.sender.host
+    for row in look.world.rows(Source.HOST, host, "conntrack"):
+        count, most = int(row.get("count") or 0), int(row.get("most") or 0)
+        if most and count >= most:
+            yield broken(
+                "host.conntrack_full",
+                Subject(host, "hypervisor", look.sender.site),
+                f"hypervisor {host} tracks {count} connections, and may track no more than {most}: "
+                "new ones are dropped",
+                look.evidence(Source.HOST, host, f"dpctl/ct-get-nconns={count}, maxconns={most}"),
+                f"on {host}: ovs-appctl dpctl/ct-set-maxconns {max(2 * most, _CONNECTIONS)}",
+            )
+
+
+def check_mappings(look: Look) -> Iterator[Verdict]:
+    """Yield a bridge that stands for two physical networks: their packets mix."""
+    host = look.sender.host
+    said = str(_settings(look).get("ovn-bridge-mappings", ""))
+    pairs = [one.strip().partition(":")[::2] for one in said.split(",") if ":" in one]
+    bridges = [bridge for _, bridge in pairs]
+    for bridge in dict.fromkeys(one for one in bridges if bridges.count(one) > 1):
+        both = " and ".join(physical for physical, other in pairs if other == bridge)
+        yield degraded(
+            "host.bridge_twice",
+            Subject(host, "hypervisor", look.sender.site),
+            f"on {host} bridge {bridge} stands for {both}: what is said on one is heard on the "
+            "other",
+            look.evidence(Source.HOST, host, f"external_ids:ovn-bridge-mappings={said}"),
+            f"on {host}: ovs-vsctl set Open_vSwitch . "
+            "external_ids:ovn-bridge-mappings=PHYSICAL_NETWORK:BRIDGE,...",
+        )
 
 
 def check_tunnel(look: Look) -> Iterator[Verdict]:
@@ -186,6 +240,10 @@ DAEMONS = Check(
 CHECKS = (
     Check(name="tunnel address", hop=Hop.TUNNEL, run=check_own_address, skips=on_a_host,
           needs=(*_HOST, Need.SENDER_SB), vital=False),
+    Check(name="connections", hop=Hop.SENDER_TAP, run=check_connections, skips=on_a_host,
+          needs=_HOST, vital=False),
+    Check(name="bridge mappings", hop=Hop.SENDER_TAP, run=check_mappings, skips=on_a_host,
+          needs=_HOST, vital=False),
     Check(name="tap", hop=Hop.SENDER_TAP, run=check_tap, needs=_HOST, vital=False,
           skips=lambda look: at_a_port(look) or on_a_host(look)),
     Check(name="tunnel", hop=Hop.TUNNEL, run=check_tunnel, skips=across_hosts,

@@ -13,13 +13,14 @@ from isthmus.diagnose.check.look import (
     first,
     from_a_site,
     port_of,
+    verdict,
 )
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.question import End
 from isthmus.diagnose.world import Row, Source
-from isthmus.model.dataplane.ovn import KEY_OPTION, SWITCH_PREFIX
+from isthmus.model.dataplane.ovn import CHASSIS_OPTION, KEY_OPTION, SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
-from isthmus.model.verdict import Subject, Verdict
+from isthmus.model.verdict import Severity, Subject, Verdict
 
 _NB = (Need.SENDER_NB,)
 _BOTH = (Need.SENDER_NB, Need.SENDER_SB)
@@ -83,6 +84,35 @@ def check_switch_port(look: Look) -> Iterator[Verdict]:
             f"ovn-nbctl lsp-set-enabled {end.id} disabled   # at site {end.site}",
         )
     yield from _check_addresses(look, end, row)
+    yield from _check_kind(look, end, row)
+
+
+def _check_kind(look: Look, end: End, row: Row) -> Iterator[Verdict]:
+    """Yield a port of a server that OVN takes for an address of others, or that is moving."""
+    options = row.get("options") or {}
+    parents = str(options.get("virtual-parents") or "").replace(",", ", ")
+    if row.get("type") == "virtual" and end.host:
+        yield broken(
+            "lsp.virtual",
+            port_of(end),
+            f"OVN at site {end.site} takes port {end.label} for an address that others share, "
+            f"since allowed address pairs of {parents or 'other ports'} name it: no hypervisor "
+            "may claim it",
+            _seen(look, f"Logical_Switch_Port {end.id} has type=virtual, "
+                        f"virtual-parents={parents or 'none'}"),
+            f"take {', '.join(end.fixed)} out of the allowed address pairs of {parents or 'them'}",
+        )  # fmt: skip
+    chassis = str(options.get(CHASSIS_OPTION) or "")
+    if "," in chassis:
+        yield degraded(
+            "lsp.migrating",
+            port_of(end),
+            f"port {end.label} is being moved between {chassis.replace(',', ' and ')}: packets "
+            "may be lost until that is done",
+            _seen(look, f"Logical_Switch_Port {end.id} has {CHASSIS_OPTION}={chassis}"),
+            f"see how far it is: openstack server migration list --server "
+            f"{end.port.get('device_id') or 'SERVER'}",
+        )
 
 
 def _check_addresses(look: Look, end: End, row: Row) -> Iterator[Verdict]:
@@ -93,10 +123,14 @@ def _check_addresses(look: Look, end: End, row: Row) -> Iterator[Verdict]:
     ]  # fmt: skip
     if lacks and "unknown" not in written:
         wanted = " ".join((end.mac_address, *end.fixed))
-        yield broken(
+        # Other sites look it up in their own rows, and send to its key.
+        far = bool(look.receiver.site) and look.receiver.site != end.site
+        yield verdict(
             "lsp.addresses",
+            Severity.DEGRADED if far else Severity.BROKEN,
             port_of(end),
-            f"the switch port of {end.label} lacks {' and '.join(lacks)} in OVN at site {end.site}",
+            f"the switch port of {end.label} lacks {' and '.join(lacks)} in OVN at site {end.site}"
+            f"{', so nothing at that site reaches it' if far else ''}",
             _seen(look, f"Logical_Switch_Port {end.id} has addresses {written or 'none'}"),
             f"ovn-nbctl lsp-set-addresses {end.id} '{wanted}'   # at site {end.site}",
         )

@@ -33,6 +33,7 @@ def tasks(
 
     yield task("Open vSwitch", lambda: _switch(found))
     yield task("daemons", lambda: {"daemon": list(_daemons(found))})
+    yield task("connections", lambda: {"conntrack": list(_connections(found))})
     yield task("routes", lambda: {"route": [_route(found, one) for one in tunnels]})
     yield task("flows", lambda: {"flow": [_flow(found, *one) for one in towards]})
 
@@ -63,6 +64,19 @@ def _daemons(found: Hypervisor) -> Iterator[Row]:
         except errors.NotFound as error:
             state, said = "dead", error.message
         yield {"name": name, "state": state, "said": said.splitlines()[0] if said else ""}
+
+
+def _connections(found: Hypervisor) -> Iterator[Row]:
+    """Count the connections that are tracked; nothing where the datapath does not say."""
+    try:
+        said = [
+            found.ask_daemon("ovs-vswitchd", f"dpctl/ct-get-{word}").strip()
+            for word in ("nconns", "maxconns")
+        ]
+    except errors.NotFound:
+        return
+    if all(one.isdecimal() for one in said):
+        yield {"count": int(said[0]), "most": int(said[1])}
 
 
 def _route(found: Hypervisor, address: str) -> Row:

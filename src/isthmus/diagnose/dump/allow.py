@@ -177,6 +177,7 @@ _HOST: Mapping[str, Columns] = {
         "mtu": optional(number),
     },
     "daemon": {**_words("name"), "state": said, "said": said},
+    "conntrack": {"count": number, "most": number},
     "route": {**_words("to", "dev"), "mtu": number},
     "flow": {"match": text, "count": number},
 }  # fmt: skip

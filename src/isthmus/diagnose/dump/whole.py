@@ -102,7 +102,10 @@ class _Reading:
         except errors.Refused as error:
             self.miss(Source.HOST, host, "", error)
             return
-        tables = {"Open vSwitch": "Interface", "daemons": "daemon", "routes": "route"}
+        tables = {
+            "Open vSwitch": "Interface", "daemons": "daemon", "connections": "conntrack",
+            "routes": "route",
+        }  # fmt: skip
         for task in host_facts.tasks(host, found, tunnels=tunnels, towards=()):
             if task.what in tables:
                 self._read(Source.HOST, host, tables[task.what], task.read)

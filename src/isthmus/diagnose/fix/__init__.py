@@ -1,0 +1,1 @@
+"""Repairing what `isthmus why` has found: the printed commands, what they change, and doing it."""
