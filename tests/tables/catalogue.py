@@ -11,8 +11,8 @@ from tests.tables import test_diagnose as plain
 from tests.tables import test_probe as sent
 from tests.tables.routed_faults import CASES, ROUTED, SERVICES, extra_route
 from tests.tables.routed_world import ask_routed, routed
-from tests.tables.test_diagnose import B, put, rules
-from tests.tables.world import NET, Tables, ask, healthy
+from tests.tables.test_diagnose import put, rules
+from tests.tables.world import NET, B, Tables, ask, healthy
 
 from isthmus.diagnose.judge import Blocker, Diagnosis
 from isthmus.diagnose.probe.outcome import weigh

@@ -43,8 +43,8 @@ def predict(found: Diagnosis, blocker: Blocker) -> Prediction:
     world = _carry_out(found.world, blocker.verdict.remedy)
     if world is not None:
         way = found.ways[0]
-        ends = [_refresh(world, one) for one in (way.sender, way.receiver)]
-        then = judge(world, *ends, found.service, way.packet.family)
+        one, other = _refresh(world, way.sender), _refresh(world, way.receiver)
+        then = judge(world, one, other, found.service, way.packet.family)
         gone = _key(blocker) not in {_key(one) for one in then.blockers}
         if gone:
             known = {_key(one) for one in found.blockers}
