@@ -203,7 +203,3 @@ def test_what_comes_after_a_stop_is_not_reached() -> None:
     steps = {(one.direction, one.hop): one for one in found.path}
     assert steps[Direction.THERE, Hop.EXIT].state is State.STOPS
     assert steps[Direction.THERE, Hop.GATEWAY].state is State.PASSES
-
-
-def test_at_least_seventy_codes_have_a_case() -> None:
-    assert len(CASES) >= 70

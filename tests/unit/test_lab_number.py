@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from isthmus import errors
+from isthmus.clients.machine import shell
 from isthmus.clients.machine.shell import Output
 from isthmus.lab import labs as machine_labs
 from isthmus.lab.process.lock import locked
@@ -52,8 +53,9 @@ class Meeting:
 
 
 @pytest.fixture
-def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A machine that can hold labs, where bringing one up ends with its number."""
+    monkeypatch.setattr(shell, "NETNS_DIR", tmp_path / "netns")
     monkeypatch.setattr(machine_labs, "check_machine", lambda _tools, **_: None)
     monkeypatch.setattr(wiring, "find_installed", lambda: None)
     monkeypatch.setattr("isthmus.lab.up.Up", Nothing)
@@ -69,6 +71,55 @@ def test_two_labs_that_come_up_at_once_have_two_numbers(tmp_path: Path, tools: T
         numbers = list(pool.map(bring_up, ["racea", "raceb"]))
     assert sorted(numbers) == [0, 1]
     assert tools.run.met == 0  # type: ignore[attr-defined]  # nobody looked while another chose
+
+
+def _bring_up_in_two_folders(folder: Path, tools: Tools, *names: str) -> list[int | None]:
+    """Bring up two labs at once; gives the number of each, None for one that was refused."""
+
+    def bring_up(name: str, number: int) -> int | None:
+        labs = open_labs(folder / f"state{number}", tools)
+        try:
+            return labs.up(name, default_topology(1, 1), reporter=Nothing()).plan.number
+        except errors.Busy:
+            REFUSED.set()
+            return None
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(bring_up, names, (1, 2)))
+
+
+REFUSED = threading.Event()
+
+
+def test_labs_of_two_folders_that_come_up_at_once_have_two_numbers(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+
+    class Slow(Nothing):
+        """Has no address until the other has chosen too."""
+
+        def run(self) -> None:
+            both.wait(60)
+
+    monkeypatch.setattr("isthmus.lab.up.Up", Slow)
+    assert sorted(map(str, _bring_up_in_two_folders(tmp_path, tools, "one", "other"))) == ["0", "1"]
+
+
+def test_a_name_is_taken_in_one_of_two_folders(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    REFUSED.clear()
+
+    class Slow(Nothing):
+        """Has no namespace until the other has been refused."""
+
+        def run(self) -> None:
+            assert REFUSED.wait(60)
+
+    monkeypatch.setattr("isthmus.lab.up.Up", Slow)
+    numbers = _bring_up_in_two_folders(tmp_path, tools, "same", "same")
+    assert sorted(map(str, numbers)) == ["0", "None"]
 
 
 def test_a_name_is_given_once_when_two_ask_for_it_at_once(tmp_path: Path, tools: Tools) -> None:

@@ -56,3 +56,23 @@ def test_a_line_says_who_and_what() -> None:
         "user=u1 name=somebody roles=service request=req-1 from=192.0.2.1: "
         "GET /v2.0/ports/x -> 404 no such port"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "said"),
+    [
+        ("/networks", "", ""),
+        ("/networks/\xc3\xa9", "name=%C3%A9&name=a+b&%F0%9F%98%80", ""),
+        ("/networks", "name=%", ""),  # no %XX: it stands for itself
+        ("/networks/\xff", "", "path"),
+        ("/networks", "name=%ff", "query string"),
+        ("/networks", "%ff=1", "query string"),
+        ("/networks", "name=\xff", "query string"),
+        ("/networks", "name=%ed%a0%80", "query string"),
+        ("/networks", "name=%C3", "query string"),
+    ],
+)
+def test_which_addresses_can_be_read(path: str, query: str, said: str) -> None:
+    asked = environ("", "GET", path) | {"QUERY_STRING": query}
+    found = refusals.find_unreadable(asked)
+    assert found.startswith(f"the {said} of the request is not UTF-8: ") if said else found == ""

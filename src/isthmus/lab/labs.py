@@ -56,12 +56,14 @@ class Labs:
             folder: where labs are kept, each in a folder of its name.
             tools: of the machine.
             find_installed: finds the files that the programs brought along.
-            netns_dir: where the machine shows its network namespaces.
+            netns_dir: where the machine shows its network namespaces; beside it stands which names
+                and numbers are being taken.
         """
         self.folder = folder
         self._tools = tools
         self._find_installed = find_installed
         self._netns_dir = netns_dir
+        self._taken_dir = netns_dir.with_name("isthmus-labs")
 
     @property
     def templates(self) -> "Templates":
@@ -95,7 +97,8 @@ class Labs:
             Invalid: a site would have a cell without a hypervisor.
             Unsupported: the machine cannot do it.
             Exhausted: the disk is full, or nearly so.
-            Busy: others have been choosing a number for their lab for a minute.
+            Busy: others have been choosing a number for their lab for a minute, or a lab of that
+                name is coming up from another folder.
             StepFailed: something did not come up; what there is stays, for `logs` and `down`.
         """
         from isthmus.lab.up import Extras, Up
@@ -109,9 +112,11 @@ class Labs:
         with contextlib.ExitStack() as held:
             # Until the ledger tells the number, nobody else can know that it is taken.
             with self._choosing():
+                held.enter_context(self._taken(name))
                 self._check_absent(name)  # others may have come first
                 check_space(self.folder, 1 + len(topology.sites))
-                plan = plan_lab(topology, name=name, number=self._free_number(), folder=folder)
+                number = self._take_number(held)
+                plan = plan_lab(topology, name=name, number=number, folder=folder)
                 folder.mkdir(exist_ok=True, mode=0o700)
                 held.enter_context(_one_at_a_time(folder))
                 Ledger(folder).add(
@@ -198,15 +203,34 @@ class Labs:
         busy = f"others are choosing the numbers of their labs in {self.folder}: try again"
         return locked(self.folder / _LOCK, busy, NUMBER_TIMEOUT_S)
 
-    def _free_number(self) -> int:
+    def _taken(self, word: str) -> AbstractContextManager[None]:
+        """Take a name or a number, while a lab comes up with it, from labs of every folder."""
+        self._taken_dir.mkdir(exist_ok=True, mode=0o700)
+        busy = f"a lab {word!r} is coming up just now, kept in another folder"
+        return locked(self._taken_dir / word, busy)
+
+    def _take_number(self, held: contextlib.ExitStack) -> int:
+        """Take the first number that no lab has, for as long as a stack holds."""
         used = set(self._used_numbers())
+        for number in range(MAX_LABS):
+            if number in used:
+                continue
+            with contextlib.ExitStack() as own:
+                try:
+                    own.enter_context(self._taken(str(number)))
+                except errors.Busy:
+                    continue
+                # Behind the lock: who has let go of it has its addresses.
+                if not self._is_met(number):
+                    held.push(own.pop_all())
+                    return number
+        raise errors.Exhausted(f"this machine has {MAX_LABS} labs already")
+
+    def _is_met(self, number: int) -> bool:
+        """Tell whether the machine has an address of a lab's management links."""
         addresses = self._tools.run(["ip", "-o", "-4", "addr", "show"]).stdout
         present = re.findall(r"inet (\d+\.\d+\.\d+\.\d+)", addresses)
-        for number in range(MAX_LABS):
-            links = management_range(number)
-            if number not in used and not any(_in(address, links) for address in present):
-                return number
-        raise errors.Exhausted(f"this machine has {MAX_LABS} labs already")
+        return any(_in(address, management_range(number)) for address in present)
 
     def _used_numbers(self) -> Iterator[int]:
         for name in self.list_names():

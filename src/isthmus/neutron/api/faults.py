@@ -67,6 +67,8 @@ faults.FAULT_MAP.update(
         webob.exc.HTTPConflict,
     )
 )
+#: A text that no database takes: JSON may name half of a surrogate pair, UTF-8 has none.
+faults.FAULT_MAP[db_exc.DBInvalidUnicodeParameter] = webob.exc.HTTPBadRequest
 
 
 @contextlib.contextmanager
@@ -110,7 +112,7 @@ def from_any(error: Exception) -> errors.IsthmusError:
 
 def _from_database(error: Exception) -> errors.IsthmusError:
     text = str(error).partition("\n")[0][:_MOST_OF_SQL]
-    if isinstance(error, db_exc.DBDataError):
+    if isinstance(error, db_exc.DBDataError | db_exc.DBInvalidUnicodeParameter):
         return errors.Invalid(f"the database does not take a value: {text}")
     if isinstance(error, db_exc.DBDuplicateEntry | db_exc.DBReferenceError):
         return errors.Conflict(f"it collides with another row: {text}")

@@ -33,7 +33,6 @@ def collect(
     """Read the holdings of a tier, as a list of the API.
 
     Args:
-        context: of the request.
         tier: `central` or `local`.
         name: of central or the site; it is their id.
         parts: how each part is read, in the order in which they are shown.

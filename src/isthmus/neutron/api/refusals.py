@@ -1,17 +1,24 @@
 """A log of refused requests: a filter of Neutron's pipeline, right behind `request_id`.
 
+It refuses one kind itself: an address whose bytes are no UTF-8, at which Neutron, its extensions
+and the libraries below fail with a 500 each, in a traceback of its own.
+
 Neutron's own log says neither who called nor, for what its policy hides behind a 404 or an empty
 list, that anything was refused. The callers of other tiers are services; somebody may also try with
 an invalid token. Their refusals are logged, and those of every caller of the resources that Isthmus
 adds.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import webob
 import webob.dec
 from oslo_log import log as logging
+
+from isthmus import errors
 
 LOG = logging.getLogger(__name__)
 
@@ -64,6 +71,28 @@ def render_line(environ: Mapping[str, Any], status: int, reason: str) -> str:
     return line.replace("\n", " ")
 
 
+def find_unreadable(environ: Mapping[str, Any]) -> str:
+    """Return what of a request's address is not UTF-8 once its %XX are bytes; "" where all is."""
+    path = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".encode("latin-1")
+    query = unquote_to_bytes(str(environ.get("QUERY_STRING", "")).encode("latin-1"))
+    for word, text in (("path", path), ("query string", query)):
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            return f"the {word} of the request is not UTF-8: {text[error.start : error.end]!r}"
+    return ""
+
+
+def answer_invalid(message: str) -> webob.Response:
+    """Return the answer to a request that no method of Neutron's sees."""
+    said = {"type": errors.Invalid.code, "message": message, "detail": ""}
+    return webob.Response(
+        status=400,
+        content_type="application/json",
+        body=json.dumps({"NeutronError": said}).encode(),
+    )
+
+
 class Refusals:
     """The filter."""
 
@@ -73,8 +102,12 @@ class Refusals:
 
     @webob.dec.wsgify
     def __call__(self, request: Any) -> Any:
-        """Pass a request on, and log the answer if it is a refusal."""
-        response = request.get_response(self._application)
+        """Pass a request on if it can be read, and log the answer if it is a refusal."""
+        unreadable = find_unreadable(request.environ)
+        if unreadable:
+            response = answer_invalid(unreadable)
+        else:
+            response = request.get_response(self._application)
         verdict = find_verdict(request.environ, response.status_int)
         if verdict:
             reason = response.text if verdict == "refused" and response.charset else ""

@@ -4,18 +4,16 @@ Each value is checked before a method of ours sees the body, so that malformed J
 the reason, and never an error of the code behind it.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import webob
 import webob.dec
 from neutron_lib.api import validators
 
-from isthmus import errors
 from isthmus.model.form import is_id, is_list, is_name, is_number, is_text
 from isthmus.model.resource import ResourceType
+from isthmus.neutron.api.refusals import answer_invalid
 
 #: Nesting limit of a body. A report of a port is 9 deep; a binding profile may be more.
 MOST_NESTED = 100
@@ -116,16 +114,7 @@ def bounded(resource: Any) -> Any:
     def outer(request: Any) -> Any:
         if not is_nested_deeper(request.body):
             return resource
-        said = {
-            "type": errors.Invalid.code,
-            "message": f"the body is nested deeper than {MOST_NESTED} lists and objects",
-            "detail": "",
-        }
-        return webob.Response(
-            status=400,
-            content_type="application/json",
-            body=json.dumps({"NeutronError": said}).encode(),
-        )
+        return answer_invalid(f"the body is nested deeper than {MOST_NESTED} lists and objects")
 
     # What Neutron reads of a resource.
     outer.controller, outer.action_status = resource.controller, resource.action_status
