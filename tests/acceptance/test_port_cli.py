@@ -194,10 +194,54 @@ def test_what_cannot_be_bound_is_refused_with_the_reason(shell: Stretched) -> No
     home(shell, **{"binding:host_id": "", "binding:vif_type": "unbound"})
     shell.run("port", "rebind", "web", code=2, says="bound to no hypervisor.*--host")
     shell.binds_as = "binding_failed"
-    says = "site1 could not bind port web to h9: .*isthmus audit tells"
+    says = "site1 could not bind port web to h9: .*bound to nothing as before.*isthmus audit tells"
     shell.run("port", "rebind", "web", "--host", "h9", code=2, says=says)
     shell.one.rows["ports"] = []
     shell.run("port", "rebind", "web", code=2, says="does not have it: isthmus site resync site1")
     shell.run("port", "rebind", "nobody", code=2, says="there is no port 'nobody'")
     shell.cloud.rows["site-mappings"][0]["site"] = "gone/1"
     shell.run("port", "rebind", "web", code=2, says="a site that was removed")
+
+
+def test_a_port_stays_where_it_is_if_the_other_hypervisor_does_not_take_it(
+    shell: Stretched,
+) -> None:
+    home(shell)
+    shell.binds_as = "binding_failed"
+    says = "site1 could not bind port web to h9: .*It is bound to h1 as before"
+    shell.run("port", "rebind", "web", "--host", "h9", code=2, says=says)
+    assert changes(shell) == ["h9", "h1"]
+
+
+def test_a_port_that_was_unbound_when_its_site_went_away_is_told_of(shell: Stretched) -> None:
+    home(shell)
+    answered, asked = shell.cloud.answer, []
+
+    def answer(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        if method == "PUT":
+            asked.append(body["port"]["binding:host_id"])
+            if len(asked) > 1:
+                return 503, {
+                    "NeutronError": {"type": "isthmus.transient.busy", "message": "x", "detail": ""}
+                }
+        return answered(method, target, body, caller)
+
+    shell.cloud.answer = answer  # type: ignore[method-assign]
+    says = "bound to nothing now: isthmus port rebind web --host h1"
+    shell.run("port", "rebind", "web", code=3, says=says)
+    assert asked == ["", "h1"]
+
+
+def test_ports_of_routers_are_not_bound(shell: Stretched) -> None:
+    home(shell)
+    shell.port["device_owner"] = "network:router_interface"
+    says = "port web is no server's \\(network:router_interface\\)"
+    shell.run("port", "rebind", "web", "--host", "h2", code=2, says=says)
+    assert changes(shell) == []
+
+
+@pytest.mark.parametrize("command", ["rebind", "release"])
+def test_who_may_not_see_where_a_port_lives_is_told_so(shell: Stretched, command: str) -> None:
+    shell.cloud.rows["site-mappings"] = shell.cloud.rows["site-holdings"] = []
+    says = "central shows you nothing of what it holds: that takes the role"
+    shell.run("port", command, "web", code=2, says=says)

@@ -15,6 +15,8 @@ from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, calling, say_under_way
 
 _HOST, _VIF_TYPE = "binding:host_id", "binding:vif_type"
 _FAILED = "binding_failed"
+#: What the owners of ports begin with that Neutron itself uses: of routers, of DHCP.
+_OF_NEUTRON = "network:"
 #: What `isthmus port show` looks at.
 _PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", _HOST)
 
@@ -59,14 +61,28 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> Row:
 
     Raises:
         NotFound: there is no such port, or it lives nowhere.
+        Refused: the caller may not see where ports live.
         Conflict: it is in use there, or that site cannot be reached, and no force is used.
     """
     wanted = api.get_named("port", port, fields=["id"])
-    rows = api.list("site_mapping", type="port", resource_id=wanted["id"])
-    if not rows:
-        raise errors.NotFound(f"port {port} lives nowhere: the first site to use it has it")
+    home = _get_home(api, wanted["id"], port)
     with calling(wanted["id"], port):
-        api.act("site_mapping", rows[0]["id"], "release", {"force": force})
+        api.act("site_mapping", home["id"], "release", {"force": force})
+    return home
+
+
+def _get_home(api: AdminApi, port_id: str, port: str) -> Row:
+    """Return the site mapping of a port; whom an empty list of them tells nothing is refused.
+
+    Raises:
+        NotFound: it lives nowhere.
+        Refused: the caller may not see where ports live.
+    """
+    rows = api.list("site_mapping", type="port", resource_id=port_id)
+    if not rows:
+        if not api.shows_holdings():
+            raise errors.Refused(SHOWS_NOTHING.format(CENTRAL))
+        raise errors.NotFound(f"port {port} lives nowhere: the first site to use it has it")
     return rows[0]
 
 
@@ -113,39 +129,51 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
 
     Raises:
         NotFound: there is no such port, or it lives nowhere, or its home does not have it.
-        Conflict: it is bound to nothing, and no hypervisor is named.
-        Refused: the site could not bind it.
+        Conflict: it is bound to nothing, and no hypervisor is named; or it is no port of a server.
+        Refused: the site could not bind it, or the caller may not see where ports live.
     """
-    wanted = admin.api.get_named("port", port, fields=["id", "network_id"])
-    port_id = wanted["id"]
-    homes = admin.api.list("site_mapping", type="port", resource_id=port_id)
-    if not homes:
-        raise errors.NotFound(f"port {port} lives nowhere: the first site to use it binds it")
-    site = str(homes[0]["site"])
+    wanted = admin.api.get_named("port", port, fields=["id", "network_id", "device_owner"])
+    owner = str(wanted.get("device_owner") or "")
+    if owner.startswith(_OF_NEUTRON):
+        raise errors.Conflict(
+            f"port {port} is no server's ({owner}): Neutron has it on whichever hypervisor needs it"
+        )
+    site = str(_get_home(admin.api, wanted["id"], port)["site"])
     api = AdminApi(admin.open_site(site, _find_region(admin.api, site)))
     fields = ("id", _HOST, _VIF_TYPE)
     rows = api.iterate("port", network_id=wanted["network_id"], fields=fields)
-    there = next((row for row in rows if row["id"] == port_id), None)
+    there = next((row for row in rows if row["id"] == wanted["id"]), None)
     if there is None:
         raise errors.NotFound(
             f"site {site} is the home of port {port} and does not have it: isthmus site resync "
             f"{site} sends it"
         )
-    before = str(there.get(_HOST) or "")
+    before, failed = str(there.get(_HOST) or ""), there.get(_VIF_TYPE) == _FAILED
     chosen = host or before
     if not chosen:
         raise errors.Conflict(
             f"port {port} is bound to no hypervisor, as one that no server uses: say which with "
             "--host"
         )
-    if chosen == before and there.get(_VIF_TYPE) != _FAILED:
-        api.update("port", port_id, {_HOST: ""})
-    made = api.update("port", port_id, {_HOST: chosen})
+    is_freed = chosen == before and not failed
+    if is_freed:
+        api.update("port", wanted["id"], {_HOST: ""})
+    try:
+        made = api.update("port", wanted["id"], {_HOST: chosen})
+    except errors.IsthmusError as error:
+        if not is_freed:
+            raise
+        said = f"{error.message}. It may be bound to nothing now: isthmus port rebind {port} --host"
+        raise type(error)(f"{said} {chosen}", **error.fields) from error
     if made.get(_VIF_TYPE) == _FAILED:
+        stays = ""
+        if chosen != before and not failed:  # rather where its server was than nowhere
+            api.update("port", wanted["id"], {_HOST: before})
+            stays = f"It is bound to {before or 'nothing'} as before. "
         raise errors.Refused(
             f"site {site} could not bind port {port} to {chosen}: OVN there has no hypervisor of "
-            f"that name that answers. Start its ovn-controller; isthmus audit tells "
-            "of those that are silent"
+            f"that name that answers. {stays}Start the ovn-controller of the one that is meant; "
+            "isthmus audit tells of those that are silent"
         )
     return Bound(site, chosen, before)
 

@@ -30,6 +30,10 @@ class AdminApi:
         """Return the time at central, as its last answer told it."""
         return self._client.read_clock()
 
+    def shows_holdings(self) -> bool:
+        """Tell whether the caller may see what the tier holds, and an empty list says something."""
+        return bool(self._client.get_all("site_holding", fields="epoch"))
+
     def iterate(
         self,
         resource: str,
