@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.clients.machine import shell
@@ -99,6 +100,7 @@ def test_labs_of_two_folders_that_come_up_at_once_have_two_numbers(
     class Slow(Nothing):
         """Has no address until the other has chosen too."""
 
+        @override
         def run(self) -> None:
             both.wait(60)
 
@@ -114,6 +116,7 @@ def test_a_name_is_taken_in_one_of_two_folders(
     class Slow(Nothing):
         """Has no namespace until the other has been refused."""
 
+        @override
         def run(self) -> None:
             assert REFUSED.wait(60)
 
