@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
@@ -282,6 +283,20 @@ def test_a_site_tells_since_when_central_does_not_answer_it(site1: LocalServer) 
         site1.wan.heal()
     until(lambda: central()["behind_s"] is None, what="central answers again")
     assert central()["error"] == ""
+
+
+def test_a_site_tells_since_when_its_database_takes_no_write(site1: LocalServer) -> None:
+    """It answers reads meanwhile: nobody would notice."""
+
+    def database() -> Any:
+        return site1.holdings("pulse")["pulse"]["database"]
+
+    until(lambda: database()["answered_s"] is not None, what="it has taken a write")
+    with site1.database(write=True) as connection:  # a transaction that does not end
+        connection.execute(sa.text("UPDATE isthmus_witnesses SET turn = turn"))
+        until(lambda: database()["behind_s"], what="it owes an answer")
+    until(lambda: database()["behind_s"] is None, what="it takes writes again")
+    assert database()["error"] == ""
 
 
 def test_changes_on_both_sides_of_a_cut_are_both_kept(

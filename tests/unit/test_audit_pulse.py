@@ -100,6 +100,23 @@ def test_a_site_that_central_does_not_answer_is_named_with_why() -> None:
         assert list(check_pulse(SITE, pulse(central=alive))) == []
 
 
+def test_a_database_that_takes_no_writes_is_named_with_why() -> None:
+    """It is read as ever, so nothing else would tell."""
+    full = pulse(database={**DEAD, "error": "database or disk is full"})
+    (one,) = check_pulse(SITE, full)
+    assert (one.code, one.severity, one.subject.place) == (
+        "site.cannot_write",
+        Severity.BROKEN,
+        SITE,
+    )
+    assert one.evidence.endswith("it last answered 55s ago: database or disk is full")
+    (said,) = judge_pulse(SITE, full)
+    assert said.what.startswith("At one, the site's database takes no writes: asked 40s ago")
+    assert "disk is full" in said.next_step
+    for well in (answer(20, error="locked"), answer(error=""), None, 3):
+        assert list(check_pulse(SITE, pulse(database=well))) == []
+
+
 def test_who_never_answered_is_told_so() -> None:
     (one,) = check_pulse(SITE, pulse(northd=answer(40, answered=None)))
     assert one.evidence == "asked 40s ago; no answer since one listens, 15m"

@@ -23,7 +23,8 @@ IDLE_S = 45.0
 #: What becomes of a cloud without an Xjob, and of a site that the running ones do not look after.
 START_XJOB = (
     "start isthmus-xjob where central runs (in a lab: `isthmus lab start central.xjob`), and see "
-    "its log; one that hangs is killed first (`isthmus lab kill central.xjob`)"
+    "its log; one that hangs is killed first (`isthmus lab kill central.xjob`). Where it runs, see "
+    "that central's database takes writes: its disk, its file system, its locks"
 )
 LOG_IN = (
     "see the log of isthmus-xjob for lane={0}, and that its file has a login in [isthmus_xjob:{0}]"

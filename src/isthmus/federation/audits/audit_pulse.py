@@ -1,4 +1,4 @@
-"""The part of the audit that tells who does not answer a site: what of its OVN, or central. Pure.
+"""The part of the audit that tells who does not answer a site: OVN, central, its database. Pure.
 
 What it is given is ages in seconds by the site's own clock (`isthmus.dataplane.alive.pulse`). Who
 depends on one that is silent is not named beside it: it was asked nothing.
@@ -48,6 +48,10 @@ _REACH_CENTRAL = (
     "See that the hosts of {site} reach Neutron and Keystone of central, and that the user in its "
     "[isthmus] is enabled there and has that password; the log of Neutron at {site} says more."
 )
+_LET_WRITE = (
+    "See the database of Neutron of {site}: whether its disk is full, its file system is "
+    "read-only, or somebody holds a lock in it. The site goes on by itself behind that."
+)
 _GONE = (
     "Start ovn-controller on {host} (in a lab, `isthmus lab start {host}.controller`). Where it "
     "will not come back, delete the ports, or have their servers moved."
@@ -67,6 +71,7 @@ def check_pulse(site: SiteName, pulse: Row) -> Iterator[Verdict]:
         pulse: the part "pulse" of its holdings.
     """
     yield from _check_central(site, pulse.get("central"))
+    yield from _check_writes(site, pulse.get("database"))
     north = list(_check_database(site, pulse, "northbound"))
     south = list(_check_database(site, pulse, "southbound"))
     yield from (*north, *south)
@@ -136,6 +141,22 @@ def _check_central(site: SiteName, found: object) -> Iterator[Verdict]:
         message="central does not answer the site",
         evidence=f"asked {format_age(_seconds(found, 'behind_s'))} ago; {_say_last(found)}",
         remedy=_REACH_CENTRAL.format(site=site),
+    )
+    error = found.get("error")
+    yield verdict if not error else _add(verdict, str(error))
+
+
+def _check_writes(site: SiteName, found: object) -> Iterator[Verdict]:
+    """Judge whether the site's own database takes writes; it is read as ever where it does not."""
+    if not isinstance(found, Mapping) or not _is_silent(found):
+        return
+    verdict = Verdict(
+        code="site.cannot_write",
+        severity=Severity.BROKEN,
+        subject=Subject("database of Neutron", "", site),
+        message="the site's database takes no writes",
+        evidence=f"asked {format_age(_seconds(found, 'behind_s'))} ago; {_say_last(found)}",
+        remedy=_LET_WRITE.format(site=site),
     )
     error = found.get("error")
     yield verdict if not error else _add(verdict, str(error))

@@ -19,6 +19,7 @@ from isthmus.federation.digest import Page
 from isthmus.model.item import parse_items
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
+from isthmus.model.site import CENTRAL
 from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
@@ -30,8 +31,8 @@ from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.ovn import dataplane, stray
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
-from isthmus.neutron.local.report.central_pulse import CentralPulse
 from isthmus.neutron.local.report.location import Locator
+from isthmus.neutron.local.report.peer_pulse import DATABASE, PeerPulse
 from isthmus.neutron.local.report.relay import Relay
 from isthmus.neutron.local.report.source import PortSource
 
@@ -111,8 +112,12 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )
         core.central().when_unregistered = lambda wait: registrar.renew(wait=wait)
-        self.central_pulse = CentralPulse(core.central().check)
-        self.central_pulse.start()
+        self.pulses = {
+            str(CENTRAL): PeerPulse(CENTRAL, core.central().check),
+            DATABASE: PeerPulse(DATABASE, core.advance_witness),
+        }
+        for pulse in self.pulses.values():
+            pulse.start()
         self.registrar.start()
         core.keeper.start()
         self.relay.start()
@@ -123,8 +128,8 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             if self.registrar is not None:
                 self.registrar.stop()
                 self.registrar = None
-            if self.central_pulse is not None:
-                self.central_pulse.stop()
+            for pulse in self.pulses.values():
+                pulse.stop()
             directory.get_plugin().keeper.stop()
             self.relay.stop()
             self.relay = None

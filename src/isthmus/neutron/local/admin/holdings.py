@@ -1,6 +1,7 @@
 """The holdings: what this site holds, for the audit that compares it with central."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from neutron_lib import constants
@@ -12,13 +13,13 @@ from isthmus.neutron.api import holdings, listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import dataplane
-from isthmus.neutron.local.report.central_pulse import CentralPulse
+from isthmus.neutron.local.report.peer_pulse import PeerPulse
 
 
 class HoldingsApi:
     """The holdings, read on each request."""
 
-    central_pulse: CentralPulse | None = None  #: of an API process
+    pulses: Mapping[str, PeerPulse] = MappingProxyType({})  #: of an API process
 
     def get_site_holdings(
         self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
@@ -35,9 +36,9 @@ class HoldingsApi:
         return self.get_site_holdings(context, fields=fields)[0]
 
     def _report_pulse(self, _networks: list[str]) -> Any:
-        """Tell who has answered: OVN's processes, and central."""
-        central = {} if self.central_pulse is None else {"central": self.central_pulse.report()}
-        return {**dataplane.report_pulse(), **central}
+        """Tell who has answered: OVN's processes, central, and the site's database."""
+        peers = {name: pulse.report() for name, pulse in self.pulses.items()}
+        return {**dataplane.report_pulse(), **peers}
 
 
 def _shadows(networks: list[str]) -> Any:

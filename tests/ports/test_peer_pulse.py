@@ -10,7 +10,7 @@ from isthmus.testing.until import until
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
-    from isthmus.neutron.local.report.central_pulse import EVERY_S, CentralPulse
+    from isthmus.neutron.local.report.peer_pulse import EVERY_S, PeerPulse
 
 
 class Central:
@@ -20,7 +20,7 @@ class Central:
         self.now = 100.0
         self.asked = 0
         self.failure: Exception | None = None
-        self.pulse = CentralPulse(self.check, clock=lambda: self.now)
+        self.pulse = PeerPulse("central", self.check, clock=lambda: self.now)
 
     def check(self) -> None:
         self.asked += 1
@@ -73,7 +73,7 @@ def test_one_that_never_answered_is_told_from_the_start() -> None:
 
 def test_the_thread_asks_and_ends() -> None:
     heard = threading.Event()
-    pulse = CentralPulse(heard.set)
+    pulse = PeerPulse("central", heard.set)
     pulse.start()
     until(heard.is_set, what="central is asked")
     pulse.stop()

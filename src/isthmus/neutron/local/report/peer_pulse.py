@@ -1,9 +1,12 @@
-"""Whether central answers this site.
+"""Whether those answer this site without whom it goes on, and should not: central, its database.
 
 That central's Xjob reaches the site says nothing of the other way: a route back may be missing, or
 the site's login not hold at central. Then the site goes on, what it makes is not reported, and its
 leases run out. So each API process asks central for a small answer now and then, for which Neutron
 and Keystone of central have to work, and tells since when none has come.
+
+A database on a full disk or a read-only file system, or in which somebody holds a lock, is read as
+ever and takes no write: the site would look well. So each API process writes into it as often.
 """
 
 import threading
@@ -18,26 +21,30 @@ from isthmus.dataplane.alive.follower import Follower
 
 LOG = logging.getLogger(__name__)
 
-#: How often central is asked, in seconds: one that is silent is to be named within a minute.
+#: How often each is asked, in seconds: one that is silent is to be named within a minute.
 EVERY_S = 15.0
+#: The key of the database in the part "pulse" of the holdings; central's is its name.
+DATABASE = "database"
 #: How often where it owes an answer.
 _AGAIN_S = 3.0
 #: How long `stop` waits for the thread, in seconds.
 _STOP_S = 5.0
 
 
-class CentralPulse:
-    """Asks, in a thread of its own, and tells since when central owes an answer."""
+class PeerPulse:
+    """Asks one, in a thread of its own, and tells since when it owes an answer."""
 
     def __init__(
-        self, check: Callable[[], None], *, clock: Callable[[], float] = time.monotonic
+        self, name: str, check: Callable[[], None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Initialise; nothing runs before `start`.
 
         Args:
-            check: asks central for a small answer; raises where there is none.
+            name: of who is asked.
+            check: asks for a small answer; raises where there is none.
             clock: gives seconds that only grow.
         """
+        self._name = name
         self._check = check
         self._clock = clock
         self._lock = threading.Lock()
@@ -48,7 +55,9 @@ class CentralPulse:
 
     def start(self) -> None:
         """Start the thread; it ends with the process."""
-        self._thread = threading.Thread(target=self._run, name="isthmus-central-pulse", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"isthmus-{self._name}-pulse", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -62,7 +71,7 @@ class CentralPulse:
             pass
 
     def beat(self) -> float:
-        """Ask central; return after how many seconds to ask again."""
+        """Ask; return after how many seconds to ask again."""
         with self._lock:
             self._follower.ask(self._follower.reached + 1, self._clock())
         try:
@@ -70,7 +79,7 @@ class CentralPulse:
         except errors.IsthmusError as error:
             return self._note(str(error.fields.get("detail") or error.message))
         except Exception as error:  # the boundary of a worker loop
-            LOG.exception("Central is asked again whether it answers")
+            LOG.exception("The %s is asked again whether it answers", self._name)
             return self._note(repr(error))
         with self._lock:
             self._error = ""
