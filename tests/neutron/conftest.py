@@ -48,9 +48,12 @@ def central(
 ) -> Iterator[CentralServer]:
     """A central with two sites; a file's tests share it and use networks of their own.
 
-    A file may have options for it in `CENTRAL_OPTIONS`.
+    A file may have options for it in `CENTRAL_OPTIONS`, of other sections in `CENTRAL_SECTIONS`.
     """
-    options = {"isthmus": getattr(request.module, "CENTRAL_OPTIONS", {})}
+    options = {
+        "isthmus": getattr(request.module, "CENTRAL_OPTIONS", {}),
+        **getattr(request.module, "CENTRAL_SECTIONS", {}),
+    }
     folder = tmp_path_factory.mktemp("central")
     server = CentralServer(folder, neutron_template, extra=options)
     server.start()
@@ -100,11 +103,14 @@ def site1(
 ) -> Iterator[LocalServer]:
     """The site `site1` of `central`; a file's tests share it and use networks of their own.
 
-    A file may have options for it in `SITE1_OPTIONS`.
+    A file may have options for it in `SITE1_OPTIONS`, of other sections in `SITE1_SECTIONS`.
     """
     wan = Wan(lambda: central.port, site_user("site1"))
     folder, options = tmp_path_factory.mktemp("site1"), getattr(request.module, "SITE1_OPTIONS", {})
-    server = LocalServer(folder, neutron_template, site_ovn, "site1", wan, isthmus=options)
+    extra = getattr(request.module, "SITE1_SECTIONS", {})
+    server = LocalServer(
+        folder, neutron_template, site_ovn, "site1", wan, isthmus=options, extra=extra
+    )
     try:
         server.start()
         server.wait_registered()

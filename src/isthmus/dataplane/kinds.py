@@ -8,6 +8,7 @@ give its cases in `tests/ports/row_kinds`.
 from typing import Any, Final
 
 from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.dns_name import DNS_NAME
 from isthmus.dataplane.kind.exits.exit_nat import EXIT_NAT
 from isthmus.dataplane.kind.exits.exit_qos import EXIT_QOS
 from isthmus.dataplane.kind.exits.exit_route import EXIT_ROUTE
@@ -30,6 +31,7 @@ KINDS: Final[tuple[Kind[Any, Any], ...]] = (
     SHADOW_PORT,
     GROUP_MEMBER,
     RESPONDER,
+    DNS_NAME,
     BINDING,
     TRANSIT_NETWORK,
     TRANSIT_PEER,

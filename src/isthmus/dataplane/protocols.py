@@ -23,7 +23,7 @@ class Tables(Protocol):
     `delete`, as the rows of `ovs.db.idl` have them.
     """
 
-    def find(self, table: str, value: str, column: str = "name") -> Any:
+    def find(self, table: str, value: Any, column: str = "name") -> Any:
         """Find a row by one of its columns; None where there is none."""
 
     def insert(self, table: str) -> Any:
@@ -47,7 +47,7 @@ class Database(Protocol):
     def lock(self) -> AbstractContextManager[Any]:
         """Hold it while a row's references are followed: rows change under a reader."""
 
-    def find(self, table: str, value: str, column: str = "name") -> Any:
+    def find(self, table: str, value: Any, column: str = "name") -> Any:
         """Find a row by one of its columns; None where there is none."""
 
     def rows(self, table: str) -> Iterator[Any]:

@@ -17,6 +17,7 @@ SHARED: tuple[str, ...] = (
     "port_security_enabled",
     "extra_dhcp_opts",
     "qos_policy_id",
+    "dns_name",
 )
 #: The home site alone says what they are.
 HOME: tuple[str, ...] = ("device_id", "device_owner", "binding:vnic_type")

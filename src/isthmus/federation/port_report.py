@@ -340,6 +340,11 @@ def _is_option(value: Any) -> bool:
     )
 
 
+def _is_dns_name(value: object) -> bool:
+    """Tell whether something can be a port's name in DNS; Neutron's own rule is its API's."""
+    return value == "" or is_name(value)
+
+
 def _is_profile(value: object) -> bool:
     if value is None:
         return True
@@ -365,6 +370,7 @@ _FORM: Mapping[str, Callable[[Any], bool]] = {
     "allowed_address_pairs": is_list(_is_pair),
     "extra_dhcp_opts": is_list(_is_option),
     "qos_policy_id": lambda value: value is None or is_id(value),
+    "dns_name": _is_dns_name,
     "device_id": is_text,
     "device_owner": is_text,
     "binding:host_id": _is_host,

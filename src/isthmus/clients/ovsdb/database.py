@@ -32,7 +32,7 @@ class Database:
         lock: AbstractContextManager[Any] = self.api.ovsdb_connection.lock
         return lock
 
-    def find(self, table: str, value: str, column: str = "name") -> Any:
+    def find(self, table: str, value: Any, column: str = "name") -> Any:
         """Find a row by one of its columns; None where there is none."""
         with self.lock:
             return idlutils.row_by_value(self.api.idl, table, column, value, None)

@@ -39,7 +39,7 @@ class Transaction:
         self._api = api
         self._txn = txn
 
-    def find(self, table: str, value: str, column: str = "name") -> Any:
+    def find(self, table: str, value: Any, column: str = "name") -> Any:
         """Find a row by one of its columns; None where there is none."""
         return idlutils.row_by_value(self._api.idl, table, column, value, None)
 

@@ -21,11 +21,16 @@ from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, requested_port_key
 from isthmus.dataplane.scope import NETWORKS, Scope
-from isthmus.model.dataplane.ovn import KEY_OPTION, SWITCH_PREFIX, Capability, RaSubnet
+from isthmus.model.dataplane.ovn import (
+    KEY_OPTION,
+    PORT_MARK,
+    SWITCH_PREFIX,
+    Capability,
+    RaSubnet,
+)
 
-#: external_ids keys on the logical router; values: "<network id>/<mode>", name of the switch port.
+#: external_ids key on the logical router, besides that of its switch port: "<network id>/<mode>".
 MARK = "isthmus:responder"
-PORT_MARK = "isthmus:port"
 #: Locally administered; the rest comes from the network, so that every site has the same router.
 _MAC_PREFIX = "02:69:73"
 #: Names the switch ports of responders (made once with uuid4).

@@ -14,6 +14,7 @@ LOCALNET_KEY = LAST_PORT_KEY
 #: external_ids keys of rows that are ours.
 SHADOW_MARK = "isthmus:shadow"  #: on a switch port and on a chassis; value: network id, or "yes"
 SITE_MARK = "isthmus:site"
+PORT_MARK = "isthmus:port"  #: on what hangs on a switch port of ours; value: its name
 TRANSIT_MARK = "isthmus:transit"  #: on rows of a transit network; value: router id
 #: On routes, policies, translations, load balancers and limits; value: router id.
 EXITS_MARK = "isthmus:router"

@@ -40,6 +40,7 @@ class Shadow:
     enabled: bool = True  #: administratively up
     accepts_unknown: bool = False  #: port security off: any MAC may be behind it
     security_groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  #: in DNS; addresses are answered with the first one
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -53,7 +54,9 @@ class Shadow:
             ProtocolError: a key is missing, or a value is none that could stand there.
         """
         try:
-            values = {name: body[name] for name in cls.__slots__}
+            values = {
+                name: body[name] for name in cls.__slots__ if name in body or name not in _LATER
+            }
         except (KeyError, TypeError) as exc:
             raise errors.ProtocolError(f"not a shadow port: {exc}") from exc
         wrong = [name for name, value in values.items() if not _FORM[name](value)]
@@ -66,6 +69,9 @@ class Shadow:
 def _is_key(value: object) -> bool:
     return is_number(value) and -(2**31) <= int(str(value)) < 2**31
 
+
+#: What older peers do not say.
+_LATER = frozenset({"names"})
 
 #: What each value may be. Whatever comes from another site ends in OVN's rows and in its commands.
 _FORM: Mapping[str, Callable[[Any], bool]] = {
@@ -83,6 +89,7 @@ _FORM: Mapping[str, Callable[[Any], bool]] = {
     "enabled": is_flag,
     "accepts_unknown": is_flag,
     "security_groups": is_list(lambda value: is_name(value, _ID), _MOST),
+    "names": is_list(is_name, _MOST),
 }
 
 

@@ -196,7 +196,6 @@ def _refusal(port: Mapping[str, Any]) -> errors.Conflict:
 _HOME = fate.own(
     "the home site's word: it comes by report, and is refused for a port that has a home"
 )
-_NAMES = fate.refused("names of ports are a site's own: no site resolves those of another")
 _SITE_HARDWARE = fate.refused("no site is told of it: set it at the site where the port is bound")
 _ATTRIBUTES: Mapping[str, Attribute] = {
     **fate.STANDARD,
@@ -220,8 +219,10 @@ _ATTRIBUTES: Mapping[str, Attribute] = {
     "data_plane_status": _SITE_HARDWARE,
     "device_profile": _SITE_HARDWARE,
     "dns_assignment": fate.DERIVED,
-    "dns_domain": _NAMES,
-    "dns_name": _NAMES,
+    "dns_domain": fate.refused(
+        "it is for an external DNS service, and no site tells one of a port"
+    ),
+    "dns_name": fate.CARRIED,
     "hardware_offload_type": _SITE_HARDWARE,
     "hints": _SITE_HARDWARE,
     "ip_allocation": fate.DERIVED,
@@ -249,6 +250,7 @@ PORT = CentralResource(
     touched_by={
         models_v2.Port: _touch,
         models_v2.IPAllocation: _touch_shadowed,
+        dns.PortDNS: _touch_shadowed,
         allowed_address_pair.AllowedAddressPair: _touch_shadowed,
         port_security.PortSecurityBinding: _touch_shadowed,
         securitygroup.SecurityGroupPortBinding: _touch_shadowed,

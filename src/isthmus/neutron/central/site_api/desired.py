@@ -92,10 +92,16 @@ def _shadows(site: SiteName, ids: Sequence[str]) -> States:
         stale = home.find_stale(connection, here)
     ports = ROWS[ResourceType.PORT].read(here, site)
     answered = state.find_answered(ports.values())
+    domains = state.list_domains({port["network_id"] for port in ports.values()})
     states: dict[str, dict[str, Any]] = {}
     for port_id, port in ports.items():
         located = elsewhere[port_id]
-        shadow = state.build_shadow(port, located, answered=port_id in answered)
+        shadow = state.build_shadow(
+            port,
+            located,
+            answered=port_id in answered,
+            domain=domains.get(port["network_id"], ""),
+        )
         states[port_id] = shadow.to_dict()
         if port_id in stale:
             states[port_id][attribute.STALE] = True

@@ -3,14 +3,21 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.common.ovn import constants as ovn_const
 from neutron.common.ovn import utils as ovn_utils
+from neutron.db.models import dns
+from neutron_lib import context as n_context
 
+from isthmus.federation import dns as dns_names
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.central.resource.subnet import SUBNET
+from isthmus.neutron.db.session import reading
 from isthmus.store.ports.location import Location
+
+_DOMAINS = dns.NetworkDNSDomain.__table__
 
 
 def find_answered(ports: Collection[dict[str, Any]]) -> set[str]:
@@ -50,7 +57,18 @@ def _has_dhcp_options(port: dict[str, Any], served: Mapping[str, int]) -> bool:
     )
 
 
-def build_shadow(port: dict[str, Any], located: Location, *, answered: bool) -> Shadow:
+def list_domains(network_ids: Collection[str]) -> dict[str, str]:
+    """List the DNS domains of networks; one without is missing."""
+    query = sa.select(_DOMAINS.c.network_id, _DOMAINS.c.dns_domain).where(
+        _DOMAINS.c.network_id.in_(sorted(network_ids))
+    )
+    with reading(n_context.get_admin_context()) as connection:
+        return {row.network_id: row.dns_domain for row in connection.execute(query)}
+
+
+def build_shadow(
+    port: dict[str, Any], located: Location, *, answered: bool, domain: str = ""
+) -> Shadow:
     """Return what other sites have to know of a port.
 
     Addresses are those that ML2/OVN writes for the port at its home (Source:
@@ -62,6 +80,7 @@ def build_shadow(port: dict[str, Any], located: Location, *, answered: bool) -> 
         port: in the form of Neutron's API.
         located: where it is bound.
         answered: whether OVN answers requests for its addresses, see `find_answered`.
+        domain: the DNS domain of its network; "" where it has none.
     """
     mac = port["mac_address"]
     secured = _is_secured(port)
@@ -85,6 +104,7 @@ def build_shadow(port: dict[str, Any], located: Location, *, answered: bool) -> 
         enabled=bool(port["admin_state_up"]),
         accepts_unknown=not secured,
         security_groups=tuple(sorted(port.get("security_groups") or [])),
+        names=dns_names.list_names(port, domain),
     )
 
 

@@ -41,7 +41,7 @@ from isthmus.store.local import mapping
 
 _BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"
-_CREATED = (*SHARED, *HOME, "network_id", "dns_name")
+_CREATED = (*SHARED, *HOME, "network_id")
 #: What Neutron's methods raise as a refusal; a value that only the database refuses counts too.
 _REFUSALS = (n_exc.NeutronException, n_exc.MultipleExceptions, db_exc.DBDataError)
 
