@@ -1,8 +1,9 @@
 """A dump as a file: written where nothing is yet, for its owner alone; read up to a limit."""
 
 import contextlib
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isthmus import errors
@@ -38,7 +39,20 @@ def read_file(file: Path) -> Dump:
         Invalid: it cannot be read, is none, or is not whole.
     """
     try:
-        with file.open("rb") as packed:
+        with file.open("rb") as packed, _without_collecting():
             return parse_dump(str(file), packed)
     except OSError as error:
         raise errors.Invalid(f"cannot read {file}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Keep Python from looking for garbage among millions of rows, which stay until the end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
