@@ -245,3 +245,31 @@ def test_who_may_not_see_where_a_port_lives_is_told_so(shell: Stretched, command
     shell.cloud.rows["site-mappings"] = shell.cloud.rows["site-holdings"] = []
     says = "central shows you nothing of what it holds: that takes the role"
     shell.run("port", command, "web", code=2, says=says)
+
+
+def test_what_somebody_else_bound_meanwhile_is_not_claimed(shell: Stretched) -> None:
+    home(shell)
+    answered = shell.cloud.answer
+
+    def answer(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        found = answered(method, target, body, caller)
+        if method == "PUT":
+            shell.one.rows["ports"][0]["binding:host_id"] = "h3"
+        return found
+
+    shell.cloud.answer = answer  # type: ignore[method-assign]
+    says = "somebody else has bound port web to h3 meanwhile"
+    shell.run("port", "rebind", "web", "--host", "h2", code=2, says=says)
+
+
+@pytest.mark.parametrize("host", ["", "h 1", "h\n1", "x" * 300])
+def test_a_hypervisor_is_called_by_a_name(shell: Stretched, host: str) -> None:
+    home(shell)
+    shell.run("port", "rebind", "web", "--host", host, code=2, says="is no name of a hypervisor")
+    assert changes(shell) == []
+
+
+@pytest.mark.parametrize("command", ["rebind", "release", "show"])
+def test_an_empty_name_is_none(shell: Stretched, command: str) -> None:
+    shell.port["name"] = ""
+    shell.run("port", command, "", code=2, says="which port is meant\\? The name is empty")

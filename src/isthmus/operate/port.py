@@ -9,7 +9,7 @@ from typing import Any
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.model.form import is_id
+from isthmus.model.form import is_id, is_name
 from isthmus.model.site import CENTRAL, SiteState
 from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, calling, say_under_way
 
@@ -129,9 +129,13 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
 
     Raises:
         NotFound: there is no such port, or it lives nowhere, or its home does not have it.
-        Conflict: it is bound to nothing, and no hypervisor is named; or it is no port of a server.
+        Conflict: it is bound to nothing, and no hypervisor is named; it is no port of a server; or
+            somebody else binds it meanwhile.
         Refused: the site could not bind it, or the caller may not see where ports live.
+        Invalid: the hypervisor's name is none.
     """
+    if host is not None and not is_name(host):
+        raise errors.Invalid(f"{host[:100]!r} is no name of a hypervisor")
     wanted = admin.api.get_named("port", port, fields=["id", "network_id", "device_owner"])
     owner = str(wanted.get("device_owner") or "")
     if owner.startswith(_OF_NEUTRON):
@@ -140,9 +144,7 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
         )
     site = str(_get_home(admin.api, wanted["id"], port)["site"])
     api = AdminApi(admin.open_site(site, _find_region(admin.api, site)))
-    fields = ("id", _HOST, _VIF_TYPE)
-    rows = api.iterate("port", network_id=wanted["network_id"], fields=fields)
-    there = next((row for row in rows if row["id"] == wanted["id"]), None)
+    there = _find_own_port(api, wanted)
     if there is None:
         raise errors.NotFound(
             f"site {site} is the home of port {port} and does not have it: isthmus site resync "
@@ -152,19 +154,14 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
     chosen = host or before
     if not chosen:
         raise errors.Conflict(
-            f"port {port} is bound to no hypervisor, as one that no server uses: say which with "
-            "--host"
+            f"port {port} is bound to no hypervisor, as one that no server uses, or that somebody "
+            "is binding just now: say which with --host"
         )
-    is_freed = chosen == before and not failed
-    if is_freed:
-        api.update("port", wanted["id"], {_HOST: ""})
-    try:
-        made = api.update("port", wanted["id"], {_HOST: chosen})
-    except errors.IsthmusError as error:
-        if not is_freed:
-            raise
-        said = f"{error.message}. It may be bound to nothing now: isthmus port rebind {port} --host"
-        raise type(error)(f"{said} {chosen}", **error.fields) from error
+    made = _bind(api, wanted, port, Bound(site, chosen, before), is_bound=not failed)
+    if made.get(_HOST) != chosen:
+        raise errors.Conflict(
+            f"somebody else has bound port {port} to {made.get(_HOST) or 'nothing'} meanwhile"
+        )
     if made.get(_VIF_TYPE) == _FAILED:
         stays = ""
         if chosen != before and not failed:  # rather where its server was than nowhere
@@ -176,6 +173,28 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             "isthmus audit tells of those that are silent"
         )
     return Bound(site, chosen, before)
+
+
+def _bind(api: AdminApi, wanted: Row, port: str, asked: Bound, *, is_bound: bool) -> Row:
+    """Bind a port, which is unbound first if it stays where it is bound; give it as it is then."""
+    is_freed = is_bound and asked.host == asked.before
+    if is_freed:
+        api.update("port", wanted["id"], {_HOST: ""})
+    try:
+        api.update("port", wanted["id"], {_HOST: asked.host})
+        # Its answer may show the hypervisor of this change with the outcome of another one.
+        return _find_own_port(api, wanted) or {}
+    except errors.IsthmusError as error:
+        if not is_freed:
+            raise
+        said = f"{error.message}. It may be bound to nothing now: isthmus port rebind {port} --host"
+        raise type(error)(f"{said} {asked.host}", **error.fields) from error
+
+
+def _find_own_port(api: AdminApi, wanted: Row) -> Row | None:
+    """Find a port in a list: a site would fetch one that it is asked for by its id."""
+    rows = api.iterate("port", network_id=wanted["network_id"], fields=("id", _HOST, _VIF_TYPE))
+    return next((row for row in rows if row["id"] == wanted["id"]), None)
 
 
 def _find_region(api: AdminApi, site: str) -> str:

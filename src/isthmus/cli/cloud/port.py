@@ -104,5 +104,7 @@ def rebind_port(
     from isthmus.wiring.admin import Admin
 
     bound = rebind_port(Admin(os_cloud), port, host)
-    moved = f"; it was on {bound.before}" if bound.before not in ("", bound.host) else ""
-    render.note(f"Site {bound.site} has bound port {port} to {bound.host}{moved}.")
+    is_moved = bound.before not in ("", bound.host)
+    moved = f"; it was on {bound.before}" if is_moved else ""
+    there = " No packet reaches it until its server is there." if is_moved else ""
+    render.note(f"Site {bound.site} has bound port {port} to {bound.host}{moved}.{there}")

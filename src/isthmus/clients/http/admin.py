@@ -126,9 +126,12 @@ class AdminApi:
         """Get one of Neutron's own resources by its id or, if no id is like that, by its name.
 
         Raises:
+            Invalid: it is empty, as the name of all that has none.
             NotFound: there is none; says which names come near.
             Conflict: several have that name.
         """
+        if not id_or_name:
+            raise errors.Invalid(f"which {resource} is meant? The name is empty")
         query: dict[str, Any] = {"fields": list(fields)} if fields else {}
         for key in ("id", "name"):
             rows = self._client.get_all(resource, **{key: id_or_name}, **query)
