@@ -8,13 +8,15 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import ADMIN, User, tenant
+from tests.neutron.pausing import Pause
+from tests.neutron.server import ADMIN, Server, User, tenant
 
 from isthmus.testing.until import until
 
@@ -201,3 +203,32 @@ def test_what_only_the_site_knows_of_is_found_by_looking_again(place: Place) -> 
     assert place.site.delete("port", port).status == 204
     place.delivery.retry_in_use()
     check_gone(place, "security_group", place.group, port)
+
+
+def test_a_report_that_is_late_brings_no_deleted_port_back(place: Place, tmp_path: Path) -> None:
+    """Central would have forgotten the port, were it removed before the report has arrived."""
+    pause = Pause(tmp_path / "pause")
+    place.site.stop()
+    place.site.start(**pause.environment)
+    try:
+        port = place.make_port(place.first)
+        until(place.quiet, timeout_s=120, what="central knows the port")
+        with pause.offered("delivery.read") as held:
+            assert place.site.update("port", port, place.user, description="new").status == 200
+            until(held, timeout_s=60, what="the report is on its way")
+            place.delete_at_central("port", port)
+            place.delivery.run()
+            assert ("port", port) in place.central.jobs("site1"), "it waits for the report"
+            assert place.site.get(f"ports/{port}").status == 200
+        until(place.quiet, timeout_s=120, what="nothing is under way")
+        for tier in (place.central, place.site):
+            assert tier.call("GET", f"/v2.0/ports/{port}").status == 404
+            assert [row for row in rows(tier, "isthmus_site_mappings") if port in row] == []
+    finally:
+        place.site.stop()
+        place.site.start()
+
+
+def rows(tier: Server, table: str) -> list[tuple[Any, ...]]:
+    with tier.database() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")]

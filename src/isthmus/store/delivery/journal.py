@@ -148,6 +148,18 @@ def is_noted(connection: sa.Connection, key: IntentKey) -> bool:
     return connection.execute(query.with_for_update()).first() is not None
 
 
+def is_claimed(connection: sa.Connection, key: IntentKey) -> bool:
+    """Return whether an intent is being delivered; nobody claims it until the transaction ends."""
+    query = sa.select(
+        sa.and_(JOURNAL.c.owner.is_not(None), JOURNAL.c.expires_at > utc_now())
+    ).where(
+        JOURNAL.c.lane == key.lane,
+        JOURNAL.c.type == key.type.value,
+        JOURNAL.c.resource_id == key.id,
+    )
+    return bool(connection.scalar(query.with_for_update()))
+
+
 def select_jobs(lane: SiteName, kind: ResourceType, *, parked: bool) -> "sa.Select[str]":
     """Select the objects of a type of a lane's intents, those that are parked or that are not."""
     return sa.select(JOURNAL.c.resource_id).where(

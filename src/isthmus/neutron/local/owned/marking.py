@@ -82,8 +82,9 @@ class Marking:
         if kind is ResourceType.PORT:
             if item is None:
                 return
-            if item.withdrawn and gone.id == item.id:
-                port.check_let_go(connection, item.id)
+            if gone.id == item.id:
+                check = port.check_let_go if item.withdrawn else port.check_not_under_way
+                check(connection, item.id)
         mapping.forget(connection, kind, gone.id)
         if kind is ResourceType.ROUTER:
             exit_plan.forget(connection, gone.id)

@@ -247,7 +247,8 @@ def remove(core: Any, context: Any, port_id: str) -> None:
 
     Raises:
         InUse: something of this site still needs it.
-        Busy: it is to move to another site, and central has not received all of its changes yet.
+        Busy: a report of it is under way; or it is to move to another site, and central has not
+            received all of its changes yet.
     """
     try:
         core.delete_port(context, port_id, l3_port_check=False)
@@ -277,6 +278,19 @@ def check_let_go(connection: sa.Connection, port_id: str) -> None:
         )
     if journal.is_noted(connection, IntentKey(CENTRAL, ResourceType.PORT, port_id)):
         raise errors.Busy(f"port {port_id} was changed at this site; central has yet to be told")
+
+
+def check_not_under_way(connection: sa.Connection, port_id: str) -> None:
+    """Check that no report of a port that is to be removed is on its way to central.
+
+    It says that the port is here. Once this site has removed it, central forgets it, and would
+    make it anew when such a report arrives.
+
+    Raises:
+        Busy: one is.
+    """
+    if journal.is_claimed(connection, IntentKey(CENTRAL, ResourceType.PORT, port_id)):
+        raise errors.Busy(f"a report of port {port_id} is on its way to central")
 
 
 #: Both tiers change ports, and merge: no call is guarded. They are fetched by hand, see `Fetching`.
