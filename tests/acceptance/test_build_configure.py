@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isthmus.build.configure.settings import Strategy, Tuning, choose_forks, render_settings
+from isthmus.build.configure.settings import (
+    Strategy,
+    Tuning,
+    choose_control_folder,
+    choose_forks,
+    render_settings,
+)
 from isthmus.model.rack.build import BuildEvent, Happening
 from isthmus.store.build_log import BuildLog
 from isthmus.testing.build.build_fleet import SMALL
@@ -116,3 +122,11 @@ def test_forks_follow_hosts_and_cores() -> None:
     ]
     text = render_settings(Tuning(forks=7, strategy=Strategy.FREE, gather=True), Path("/f"))
     assert "forks = 7\nstrategy = free\ngathering = implicit\n" in text
+
+
+def test_sockets_of_ssh_fit_into_a_path() -> None:
+    assert choose_control_folder(Path("/srv/build/ansible")) == "/srv/build/ansible/cp"
+    assert choose_control_folder(Path("/" + "x" * 45)).endswith("x/cp")
+    long, other = Path("/" + "x" * 46), Path("/" + "y" * 46)
+    assert choose_control_folder(long).startswith("~/.ansible/cp/")
+    assert choose_control_folder(long) != choose_control_folder(other)

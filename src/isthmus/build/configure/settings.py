@@ -7,6 +7,7 @@ and the free strategy changed nothing there, since both cores were busy. Where t
 """
 
 import enum
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,21 @@ def choose_forks(hosts: int, cores: int) -> int:
     return max(1, min(hosts, max(FEWEST_FORKS, FORKS_PER_CORE * cores)))
 
 
+#: The path of a Unix socket has 107 bytes at most; ssh adds this many to its folder's.
+_SOCKET_PATH, _SOCKET_NAME = 107, len("/") + 40 + len(".") + 16
+
+
+def choose_control_folder(folder: Path) -> str:
+    """Return where ssh keeps the sockets of its connections: in the build's folder, if they fit.
+
+    Two builds never share one: the same address may be another machine there.
+    """
+    own = f"{folder}/cp"
+    if len(own.encode()) + _SOCKET_NAME <= _SOCKET_PATH:
+        return own
+    return f"~/.ansible/cp/{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
 def render_settings(tuning: Tuning, folder: Path) -> str:
     """Write ansible.cfg.
 
@@ -70,7 +86,7 @@ retry_files_enabled = False
 pipelining = {tuning.pipelining}
 ssh_args = -o ControlMaster=auto -o ControlPersist=600s -o StrictHostKeyChecking=accept-new \
 -o UserKnownHostsFile={folder}/known_hosts
-control_path_dir = {folder}/cp
+control_path_dir = {choose_control_folder(folder)}
 control_path = %(directory)s/%%C
 retries = 2
 """
