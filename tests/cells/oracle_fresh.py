@@ -54,6 +54,10 @@ def main() -> None:
 def _walk(manager: Any, engine: Any, admin: Any, steps: list[str], ask: Any) -> list[Any]:
     from nova.compute import instance_list
 
+    # What a process of Nova has done long before: two threads that are the first to do it at
+    # once may trip over what the other one is still importing.
+    for one in manager.cells.values():
+        manager._get_computes_for_cells(admin, [one], None)
     answers: list[Any] = []
     for step in steps:
         if step == "hosts":

@@ -1,0 +1,1 @@
+"""A compute host that moves to another cell with its running servers."""
