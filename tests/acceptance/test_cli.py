@@ -366,8 +366,7 @@ def test_ctrl_c_ends_with_130(processes: Shell) -> None:
     processes.cloud.refusal = None
     processes.cloud.rows["site-jobs"] = [job(1)]  # where there is none, nothing is asked
     process = subprocess.Popen(
-        # Whoever runs the tests in the background has them, and what they start, ignore SIGINT.
-        ["env", "--default-signal=INT", *ISTHMUS, "job", "cancel", "--site", "site1"],
+        [*ISTHMUS, "job", "cancel", "--site", "site1"],
         env=processes.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

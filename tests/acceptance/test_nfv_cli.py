@@ -206,11 +206,7 @@ def test_who_cuts_an_apply_short_is_told_how_to_go_on(
     silent.write_text(f"#!/bin/sh\ntouch {folder}/asked\nexec tail -f /dev/null\n")
     silent.chmod(0o755)
     monkeypatch.setenv("PATH", f"{silent.parent}:{os.environ['PATH']}")
-    # Where the tests run in the background the shell has Ctrl-C ignored, and children inherit that.
-    run = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "from isthmus.cli.main import run; run()"
-    )
+    run = "from isthmus.cli.main import run; run()"
     process = subprocess.Popen(
         [sys.executable, "-c", run, "nfv", "apply", plan(folder), "root@there"],
         cwd=folder,

@@ -82,8 +82,7 @@ def started(
     else:
         ours, theirs = os.pipe()
     process = subprocess.Popen(
-        # Whoever runs the tests in the background has them, and what they start, ignore SIGINT.
-        ["env", "--default-signal=INT", *ISTHMUS, *arguments],
+        [*ISTHMUS, *arguments],
         env={**shell.environment, "TERM": "xterm", **size},
         stdin=theirs if terminal else subprocess.DEVNULL,
         stdout=theirs,

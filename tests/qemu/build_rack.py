@@ -102,9 +102,7 @@ class Rack:
 
     def isthmus(self, *words: str | Path) -> subprocess.Popen[str]:
         """Start the command in the namespace."""
-        # A test that runs in the background ignores SIGINT, and so would what it starts.
-        argv = ["env", "--default-signal=INT", sys.executable]
-        argv += ["-c", "from isthmus.cli.main import run; run()", *map(str, words)]
+        argv = [sys.executable, "-c", "from isthmus.cli.main import run; run()", *map(str, words)]
         return subprocess.Popen(
             shell.inside(self.netns, argv),
             cwd=self.folder,
