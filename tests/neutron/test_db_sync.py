@@ -1,5 +1,6 @@
 """`isthmus-ovn-db-sync-util` at a real site: Neutron's rows come back, and ours were never away."""
 
+import contextlib
 import subprocess
 import sys
 import uuid
@@ -23,15 +24,17 @@ from isthmus.testing.until import until
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
 
-def run(site: LocalServer, *words: str) -> "subprocess.CompletedProcess[str]":
+def run(site: LocalServer, *words: str, output: str = "") -> "subprocess.CompletedProcess[str]":
     code = "from isthmus.neutron.local.ovn.db_sync import main; main()"
     conf = Path(site.folder) / "neutron.conf"
-    return subprocess.run(
-        [sys.executable, "-c", code, f"--config-file={conf}", *words],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    with open(output, "w") if output else contextlib.nullcontext(subprocess.PIPE) as to:  # noqa: PTH123
+        return subprocess.run(
+            [sys.executable, "-c", code, f"--config-file={conf}", *words],
+            check=False,
+            stdout=to,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 class Rows:
@@ -224,3 +227,22 @@ def test_databases_that_do_not_answer_are_said(rows: Rows, tmp_path: Path) -> No
     done = run(rows.site, f"--config-file={more}")
     assert done.returncode == 3, done.stderr
     assert "a database of OVN does not answer" in done.stderr
+
+
+def test_what_else_fails_is_no_difference(rows: Rows, tmp_path: Path) -> None:
+    more = tmp_path / "more.conf"
+    more.write_text(f"[database]\nconnection = sqlite:///{tmp_path}/none/neutron.db\n")
+    done = run(rows.site, f"--config-file={more}")
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: Neutron's database cannot be used: ")
+    assert "Traceback" not in done.stderr
+    full = run(rows.site, output="/dev/full")
+    assert full.returncode == 2, full.stderr
+    assert full.stderr.splitlines()[-1].startswith("error: the output cannot be written: ")
+    assert "Traceback" not in full.stderr
+
+
+def test_what_neutron_loads_is_not_said(rows: Rows) -> None:
+    done = run(rows.site)
+    assert " INFO " not in done.stderr
+    assert "Could not load" not in done.stderr

@@ -26,6 +26,7 @@ from neutron_lib import context as n_context
 from neutron_lib.ovn import constants as n_ovn_const
 from neutron_lib.plugins import directory
 from oslo_config import cfg
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
 from typing_extensions import override
 
@@ -207,20 +208,35 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _configure(given.config_file, given.config_dir, repair=given.repair)
         found = _compare(repair=given.repair)
-    except (errors.IsthmusError, cfg.Error) as error:
-        sys.stderr.write(f"error: {getattr(error, 'message', error)}\n")
-        kind = error if isinstance(error, errors.IsthmusError) else errors.Invalid(str(error))
-        return errors.consequence(kind).exit_code
-    if given.repair:
+        return _conclude(found, repair=given.repair)
+    except errors.IsthmusError as error:
+        return _refuse(error)
+    except cfg.Error as error:
+        return _refuse(errors.Invalid(str(error)))
+    except db_exc.DBError as error:
+        return _refuse(errors.Unreachable(f"Neutron's database cannot be used: {error}"))
+
+
+def _conclude(found: int, *, repair: bool) -> int:
+    if repair:
         _say("Neutron's rows are as they should be; isthmus site resync SITE looks at ours now.")
         return 0
     _say("Nothing differs." if not found else "Nothing was written: --repair does that.")
     return int(found > 0)
 
 
+def _refuse(error: errors.IsthmusError) -> int:
+    sys.stderr.write(f"error: {error.message.splitlines()[0]}\n")
+    return errors.consequence(error).exit_code
+
+
 def _say(sentence: str) -> None:
-    sys.stdout.write(f"{sentence}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = sys.__stderr__  # nothing is tried again at the end
+        raise errors.Refused(f"the output cannot be written: {error.strerror}") from error
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -252,6 +268,9 @@ def _configure(files: Sequence[str], folders: Sequence[str], *, repair: bool) ->
     words = [f"--config-file={one}" for one in files] + [f"--config-dir={one}" for one in folders]
     conf(args=words, project="neutron")
     logging.setup(conf, "isthmus-ovn-db-sync-util", fix_eventlet=False)
+    if not conf.debug:  # where no file is named, the log is on the terminal, around what is said
+        plain_logging.getLogger().setLevel(plain_logging.WARNING)
+        plain_logging.getLogger("stevedore.named").setLevel(plain_logging.ERROR)
     if conf.core_plugin not in _OURS:
         raise errors.Invalid(
             f"core_plugin is {conf.core_plugin!r}, which is no site's of Isthmus: for a Neutron "
