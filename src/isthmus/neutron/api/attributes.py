@@ -289,6 +289,7 @@ SITE_SHADOWS: Attributes = {
     "enabled": _shown(column=False),
     "accepts_unknown": _shown(column=False),
     "security_groups": _shown(column=False),
+    "names": _shown(column=False),
 }
 
 SITE_HOLDINGS: Attributes = {
