@@ -15,6 +15,9 @@ from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
+CENTRAL_SECTIONS = {"ml2": {"extension_drivers": "port_security,qos,dns"}}
+SITE1_SECTIONS = {"ml2": {"extension_drivers": "port_security,qos,isthmus_keys,dns"}}
+
 
 class Dual:
     """A network with addresses of every kind, and what a tenant may make of a port on it."""
@@ -72,6 +75,7 @@ class Dual:
             "allowed_address_pairs": [{"ip_address": "10.0.0.250"}],
             "port_security_enabled": False,
             "extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1400"}],
+            "dns_name": "new",
         }
         if name == "qos_policy_id":
             new[name] = self.policy()
