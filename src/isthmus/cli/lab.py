@@ -1,6 +1,7 @@
 """`isthmus lab`: a whole cloud on this machine."""
 
 import enum
+import shlex
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from isthmus.cli.lab_options import LabName, Process, Server, Site, open_lab, op
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
 from isthmus.model.form import counted
+from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import is_clean
 
 app = typer.Typer(no_args_is_help=True, help="A whole cloud on this machine.")
@@ -145,6 +147,9 @@ def status(
     ] = StatusFormat.TABLE,
 ) -> None:
     """Show processes, memory, links and servers, or the variables to export."""
+    if output is StatusFormat.ENV and (file := open_labs().find_shared(name)):
+        print(_render_shared(file))
+        return
     lab = open_lab(name)
     if output is StatusFormat.ENV:
         print(lab.variables())
@@ -163,6 +168,21 @@ def status(
     )
     if not found["whole"]:
         render.note(f"`lab up` did not come to its end: isthmus lab down{_as(name)}")
+
+
+@app.command()
+def share(
+    group: Annotated[str, typer.Argument(help="A group of this machine's users.")],
+    name: LabName = "lab",
+) -> None:
+    """Let a group of users use the lab's clouds, as its administrators, until it goes.
+
+    They need no root for what talks to the clouds: openstack, isthmus status, audit, why. What
+    enters the lab's namespaces stays root's: servers, links, shells.
+    """
+    file = open_labs().share(name, group)
+    render.note(f"Members of {group} use it with:")
+    print(_render_shared(file))
 
 
 @app.command("list")
@@ -353,6 +373,11 @@ def delay_link(
     lab = open_lab(name)
     lab.wan.delay(lab.plan.get_site(site), rtt_ms)
     render.note(f"The link of {site} has {rtt_ms:g} ms more round trip.")
+
+
+def _render_shared(file: Path) -> str:
+    """Write the lines by which a shell uses a shared `clouds.yaml`."""
+    return f"export OS_CLIENT_CONFIG_FILE={shlex.quote(str(file))}\nexport OS_CLOUD={CENTRAL}"
 
 
 def _as(name: str) -> str:

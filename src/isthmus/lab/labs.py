@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus import errors
 from isthmus.lab.capability import check_machine, check_space
 from isthmus.lab.plan import MAX_LABS, check_lab_name, management_range, plan_lab, prefix
+from isthmus.lab.process import shared
 from isthmus.lab.process.ledger import FILE, Ledger
 from isthmus.lab.process.lock import locked
 from isthmus.lab.protocols import Installed, Reporter, Tools
@@ -148,7 +149,32 @@ class Labs:
         if not Ledger(folder).exists:
             raise errors.NotFound(f"lab {name!r} is not up, so there is nothing to take down")
         with _one_at_a_time(folder):
+            shared.remove(self.folder, name)
             return lab_down.take_down(folder, self._tools)
+
+    def share(self, name: str, group: str) -> Path:
+        """Let the members of a group of this machine's users use a lab's clouds.
+
+        Args:
+            name: of the lab.
+            group: of the machine's users; what another group was given is taken back.
+
+        Returns:
+            The `clouds.yaml` that they read.
+
+        Raises:
+            NotFound: there is no such lab.
+            Invalid: there is no such group.
+            Refused: this user may not give files to it.
+        """
+        text = self.open(name).plan.clouds_file.read_text()
+        with _one_at_a_time(self.folder / name):
+            return shared.share(self.folder, name, group, text)
+
+    def find_shared(self, name: str) -> Path | None:
+        """Find the `clouds.yaml` of a lab that somebody shares with this user."""
+        check_lab_name(name)
+        return shared.find_file(self.folder, name)
 
     def open(self, name: str) -> "OpenLab":
         """Open a lab that is up.
@@ -169,7 +195,7 @@ class Labs:
         return OpenLab(plan, self._tools, ledger, made)
 
     def list_names(self) -> list[str]:
-        """List the labs that are there.
+        """List the labs that are there; of another user's those that are shared with this one.
 
         Raises:
             Refused: one may be read by who made it alone.
@@ -178,8 +204,12 @@ class Labs:
             return []
         for entry in sorted(self.folder.glob("[a-z]*")):
             if not os.access(entry, os.R_OK | os.X_OK):
+                found = shared.find_shared(self.folder)
+                if found:
+                    return found
                 raise errors.Refused(
-                    f"{entry} may be read by who made it alone: become that user, who may be root"
+                    f"{entry} may be read by who made it alone: become that user, who may be root, "
+                    "or have it shared: isthmus lab share GROUP"
                 )
         return sorted(entry.parent.name for entry in self.folder.glob(f"[a-z]*/{FILE}"))
 
