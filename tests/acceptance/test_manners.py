@@ -115,6 +115,27 @@ def test_a_lab_of_another_user_is_not_no_lab(
     (tmp_path / "labs" / "lab").mkdir(parents=True)
     monkeypatch.setattr("os.access", lambda *_: False)
     shell.run("lab", "list", code=2, says="labs/lab may be read by who made it alone")
+    shared = tmp_path / "labs/.shared/lab"
+    shared.mkdir(parents=True)
+    (shared / "clouds.yaml").write_text("clouds: {}")
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).name == "clouds.yaml")
+    assert shell.data("lab", "list") == [{"name": "lab", "folder": str(tmp_path / "labs/lab")}]
+    said = shell.run("lab", "status", "-o", "env").stdout
+    assert said.splitlines()[0] == f"export OS_CLIENT_CONFIG_FILE={shared}/clouds.yaml"
+
+
+def test_of_a_lab_of_another_user_one_sentence_is_said(
+    shell: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.environment["ISTHMUS_STATE"] = str(tmp_path / "labs")
+    folder = tmp_path / "labs" / "lab"
+    folder.mkdir(parents=True)
+
+    def refuse(self: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("isthmus.lab.process.ledger.Ledger.read", refuse)
+    shell.run("lab", "status", code=2, says="labs/lab may be read by who made it alone: become")
 
 
 # Where the words go.

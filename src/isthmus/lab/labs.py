@@ -181,6 +181,7 @@ class Labs:
 
         Raises:
             NotFound: there is no such lab.
+            Refused: it is another user's.
         """
         from isthmus.lab.opened import OpenLab
         from isthmus.lab.topology import parse_topology
@@ -188,7 +189,10 @@ class Labs:
         check_lab_name(name)
         folder = self.folder / name
         ledger = Ledger(folder)
-        made = ledger.read()
+        try:
+            made = ledger.read()
+        except PermissionError as error:
+            raise _refuse_other(folder) from error
         sites = {"sites": made.settings["sites"]}
         topology = parse_topology(_dump(sites), str(folder / FILE))
         plan = plan_lab(topology, name=name, number=made.settings["number"], folder=folder)
@@ -207,10 +211,7 @@ class Labs:
                 found = shared.find_shared(self.folder)
                 if found:
                     return found
-                raise errors.Refused(
-                    f"{entry} may be read by who made it alone: become that user, who may be root, "
-                    "or have it shared: isthmus lab share GROUP"
-                )
+                raise _refuse_other(entry)
         return sorted(entry.parent.name for entry in self.folder.glob(f"[a-z]*/{FILE}"))
 
     def _check_absent(self, name: str) -> None:
@@ -280,6 +281,13 @@ def _sites(topology: Topology) -> list[dict[str, Any]]:
         }
         for site in topology.sites
     ]
+
+
+def _refuse_other(folder: Path) -> errors.Refused:
+    return errors.Refused(
+        f"{folder} may be read by who made it alone: become that user, who may be root, or have "
+        "its clouds shared: isthmus lab share GROUP"
+    )
 
 
 def _dump(value: Any) -> str:
