@@ -1,7 +1,7 @@
 """A site goes back to a backup; ports that it has since stay with central, and come back."""
 
 import pytest
-from tests.neutron.server import Server
+from tests.neutron.server import ADMIN, Server, site_user
 from tests.neutron.test_restore import Cloud, cloud
 
 from isthmus.store.tiers import epoch
@@ -39,3 +39,27 @@ def test_a_restored_site_does_not_report_what_it_has_forgotten(cloud: Cloud) -> 
     assert list_servers(cloud.central) == before
     cloud.settle()
     assert list_servers(cloud.central) == list_servers(cloud.site) == before
+
+
+def test_a_port_that_came_home_after_the_backup_is_where_its_site_says(cloud: Cloud) -> None:
+    """A restored central has it at no site: its reports were refused for ever."""
+    central = cloud.central
+    port = central.create("port", cloud.user, network_id=cloud.network["id"])["id"]
+    cloud.settle()
+    copy = cloud.back_up(central, "homeless")
+    server = {"binding:host_id": "host1", "device_owner": "compute:nova", "device_id": "server"}
+    assert cloud.site.update("port", port, ADMIN, **server).status == 200
+    cloud.settle()
+    cloud.restore(central, copy)
+    until(lambda: cloud.epoch(central) > 1, timeout_s=60, what="central knows")
+    body = {"registration": None, "epoch": 1, "leases": [], "ports": [], "addresses": {}}
+    said = {"site_registration": {**body, "shadows": []}}
+    assert central.call("POST", "/v2.0/site-registrations", said, site_user("site2")).status == 201
+    until(lambda: not cloud.why(central), timeout_s=120, what="central has recovered")
+    cloud.settle()
+    shown = central.call("GET", f"/v2.0/ports/{port}").only()
+    assert (shown["device_id"], shown["device_owner"]) == ("server", "compute:nova")
+    (there,) = central.call("GET", f"/v2.0/site-mappings?type=port&resource_id={port}").only()
+    assert there["site"] == "site1"
+    parked = [one for one in cloud.site.rows("isthmus_journal") if one["parked"]]
+    assert parked == []

@@ -68,6 +68,7 @@ def assign(
     *,
     project_id: str | None,
     now: datetime.datetime,
+    stale: bool = False,
 ) -> None:
     """Set the home of a port that has none; the caller holds its lock exclusively.
 
@@ -77,6 +78,7 @@ def assign(
         site: the home.
         project_id: the port's owner.
         now: the time.
+        stale: whether the home has a newer state of it than central.
 
     Raises:
         IntegrityError: it has one.
@@ -89,6 +91,7 @@ def assign(
             id=str(uuid.uuid4()),
             project_id=project_id,
             withdrawn=False,
+            stale=stale,
             home_of=port_id,
             created_at=now,
         )

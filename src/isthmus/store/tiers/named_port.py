@@ -4,7 +4,8 @@ In central's restored tables, a port that moved after the backup has its home at
 report by the site that has it now would be refused, and the old site would be told to create it
 again. So before central recovers, homes follow the ports: a port moves from its home to another
 site if that one has it, nobody else does, and the home itself, asked, does not have it any more. No
-site gets a port by its own word alone, and none on a network that is not there.
+site gets a port by its own word alone, and none on a network that is not there; but a port that is
+at no site, as one that came home for the first time after the backup, is where one site alone says.
 
 Changes of a port since the backup are lost at central as well, and not at its home. So each port is
 *stale* from the restore until its home has reported it: where the two differ, central's database is
@@ -26,6 +27,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName, SiteState
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home, location
+from isthmus.store.sql import clock
 from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import NAMED_PORTS, REGISTRATIONS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import mapping
@@ -35,12 +37,12 @@ from isthmus.store.tiers.locked import LockedObjects
 _CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Move:
     """A port that is at another site than central's database says."""
 
     port_id: str
-    old: SiteName
+    old: SiteName | None  #: None: no site
     new: SiteName
 
 
@@ -165,6 +167,8 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     )
     for one in moves:
         _move(connection, one)
+    moves += _settle(connection)
+    for one in moves:
         welcome(connection, one)
     connection.execute(
         sa.update(SITE_MAPPINGS)
@@ -179,6 +183,44 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     connection.execute(
         sa.delete(NAMED_PORTS).where(NAMED_PORTS.c.port_id.in_(sa.select(PORTS.c.id)))
     )
+    return moves
+
+
+def _settle(connection: sa.Connection) -> list[Move]:
+    """Set the homes of ports that are at no site and are named by one; they are stale."""
+    named, homes = sa.alias(NAMED_PORTS), sa.alias(SITE_MAPPINGS)
+    has_home = (
+        sa.select(homes.c.resource_id)
+        .where(homes.c.type == ResourceType.PORT.value, homes.c.resource_id == PORTS.c.id)
+        .exists()
+    )
+    query = (
+        sa.select(PORTS.c.id, PORTS.c.project_id, named.c.site)
+        .join_from(PORTS, named, named.c.port_id == PORTS.c.id)
+        .where(~has_home)
+    )
+    ids = sorted({row.id for row in connection.execute(query)})
+    ports = LockedObjects(connection, ResourceType.PORT, ids, alone=True)
+    found: list[Move] = []
+    owners: dict[str, str | None] = {}
+    for start in range(0, len(ids), _CHUNK):
+        rows = Latest.read(
+            connection,
+            query.where(PORTS.c.id.in_(ids[start : start + _CHUNK])),
+            lambda row: (Move(row.id, None, SiteName(row.site)), row.project_id),
+            write=True,
+        )
+        owners |= {move.port_id: project for move, project in rows}
+        found += [move for move, _ in rows]
+    moves = plan_moves(
+        # A locking read does not reach into the subquery on MariaDB: one may have a home by now.
+        (one for one in found if one.port_id in ports.owners and not ports.sites(one.port_id)),
+        _list_present(connection, found),
+    )
+    for one in moves:
+        project = owners[one.port_id]
+        now = clock.read(connection)
+        home.assign(connection, one.port_id, one.new, project_id=project, now=now, stale=True)
     return moves
 
 
@@ -206,14 +248,15 @@ def plan_moves(found: Iterable[Move], present: Mapping[str, Collection[SiteName]
     network is not present, possibly after everything that the site has registered, cannot have it.
 
     Args:
-        found: ports that are named by other sites than their homes.
+        found: ports that are named by other sites than their homes, or that have none.
         present: the sites that have the network of each port.
     """
     by_port: dict[str, list[Move]] = {}
     for one in found:
         if one.new in present.get(one.port_id, ()):
             by_port.setdefault(one.port_id, []).append(one)
-    return sorted(moves[0] for moves in by_port.values() if len(moves) == 1)
+    chosen = (moves[0] for moves in by_port.values() if len(moves) == 1)
+    return sorted(chosen, key=lambda one: one.port_id)
 
 
 def _list_present(
@@ -237,7 +280,7 @@ def _list_present(
 def _move(connection: sa.Connection, move: Move) -> None:
     """Set the home that a site names for a port, which the caller has locked with its home."""
     home.change(connection, move.port_id, move.new)
-    told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new)]
+    told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new) if one]
     located = location.list_locations(connection, [move.port_id]).get(move.port_id)
     if located is not None:  # its location at the old site
         location.delete(connection, [move.port_id])

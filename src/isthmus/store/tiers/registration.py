@@ -369,7 +369,8 @@ def recover_with_last(connection: sa.Connection, welcome: named_port.Welcome) ->
     if named.is_open(connection):
         return  # named numbers are decided first, each in its own transaction
     for one in named_port.follow(connection, welcome):
-        LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
+        was = f"at site {one.old}" if one.old else "at no site"
+        LOG.warning("Port %s was %s and is at site %s", one.port_id, was, one.new)
     registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))
     rows = registered.all()
     # Routers too: no key of a transit network was allocated before. One statement a type: there may
