@@ -1,5 +1,7 @@
 """A site goes back to a backup; ports that it has since stay with central, and come back."""
 
+from typing import Any
+
 import pytest
 from tests.neutron.server import ADMIN, Server, site_user
 from tests.neutron.test_restore import Cloud, cloud
@@ -52,7 +54,13 @@ def test_a_port_that_came_home_after_the_backup_is_where_its_site_says(cloud: Cl
     cloud.settle()
     cloud.restore(central, copy)
     until(lambda: cloud.epoch(central) > 1, timeout_s=60, what="central knows")
-    body = {"registration": None, "epoch": 1, "leases": [], "ports": [], "addresses": {}}
+    body: dict[str, Any] = {
+        "registration": None,
+        "epoch": 1,
+        "leases": [],
+        "ports": [],
+        "addresses": {},
+    }
     said = {"site_registration": {**body, "shadows": []}}
     assert central.call("POST", "/v2.0/site-registrations", said, site_user("site2")).status == 201
     until(lambda: not cloud.why(central), timeout_s=120, what="central has recovered")

@@ -1,5 +1,7 @@
 """Trunks after a tier's database went back to a backup: what was made and removed since."""
 
+from typing import Any
+
 import pytest
 from tests.neutron.server import ADMIN, site_user
 from tests.neutron.test_restore import Cloud, cloud
@@ -81,7 +83,13 @@ def test_what_a_restored_central_has_forgotten_goes(cloud: Cloud) -> None:
     scene = Scene(cloud, "central")
     cloud.restore(cloud.central, scene.copy)
     until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
-    body = {"registration": None, "epoch": 1, "leases": [], "ports": [], "addresses": {}}
+    body: dict[str, Any] = {
+        "registration": None,
+        "epoch": 1,
+        "leases": [],
+        "ports": [],
+        "addresses": {},
+    }
     said = {"site_registration": {**body, "shadows": []}}
     path = "/v2.0/site-registrations"
     assert cloud.central.call("POST", path, said, site_user("site2")).status == 201
