@@ -3,13 +3,8 @@
 from collections.abc import Iterator
 
 from isthmus.federation.audits.holdings import Holdings
+from isthmus.federation.audits.remedy import LOST
 from isthmus.model.verdict import Severity, Subject, Verdict
-
-#: Nothing that Neutron notes shows these, so that its maintenance worker does not write them.
-_BY_HAND = (
-    "Where the Neutron of {} runs: isthmus-ovn-db-sync-util "
-    "--config-file /etc/neutron/neutron.conf --repair"
-)
 
 
 def check_lost(site: Holdings) -> Iterator[Verdict]:
@@ -49,5 +44,5 @@ def _broken(
         subject=Subject(row_id, kind, site.name),
         message=message,
         evidence=evidence,
-        remedy=_BY_HAND.format(site.name),
+        remedy=LOST.format(site.name),
     )

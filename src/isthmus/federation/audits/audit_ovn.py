@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from isthmus.federation.audits.audit_binding import check_bindings
 from isthmus.federation.audits.audit_lost import check_lost
 from isthmus.federation.audits.holdings import Holdings, Row, by
-from isthmus.federation.audits.remedy import GOES, REPORTED, SENT
+from isthmus.federation.audits.remedy import GOES, LOST, REPORTED, SENT
 from isthmus.federation.dhcp import list_unanswered
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.lease import PoolKind
@@ -176,7 +176,7 @@ def _check_neutron_ports(
                 "network without a port to its physical network",
                 f"Neutron has it on {site.networks[network_id]['provider:physical_network']}, "
                 "OVN's switch has no localnet port",
-                _MAINTENANCE.format(site.name),
+                LOST.format(site.name),
             )
     known = wanted.keys() | responders | set(on_fabric.values())
     for port_id in sorted(rows.keys() - known):

@@ -11,3 +11,9 @@ REPORTED = (
     "`isthmus site resync {0}` has the site report it now; if it stays, see "
     "`isthmus job refused --site {0}`."
 )
+#: OVN lost a row of Neutron's, and nothing that Neutron notes shows it: its maintenance worker does
+#: not write it.
+LOST = (
+    "Where the Neutron of {0} runs: isthmus-ovn-db-sync-util "
+    "--config-file /etc/neutron/neutron.conf --repair"
+)

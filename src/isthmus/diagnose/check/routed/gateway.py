@@ -139,7 +139,10 @@ def _check_mapping(look: Look, site: str, gateway: Row, holder: Row) -> Iterator
                 f"switch neutron-{network_id} "
                 + ("has no localnet port" if ports else "is missing"),
             ),
-            f"isthmus site resync {site} --network {network_id} --wait 60",
+            # Neutron's maintenance worker makes a switch that is lost, and no port of it alone.
+            f"where the Neutron of {site} runs: isthmus-ovn-db-sync-util --config-file "
+            "/etc/neutron/neutron.conf --repair" if ports
+            else f"isthmus site resync {site} --network {network_id} --wait 60",
         )  # fmt: skip
         return
     physical = str((localnets[0].get("options") or {}).get("network_name"))
