@@ -10,7 +10,7 @@ import typer
 
 from isthmus.cli import render
 from isthmus.cli.lab import Progress
-from isthmus.cli.lab_options import LabName
+from isthmus.cli.lab_options import LabName, as_option
 from isthmus.model.form import counted
 
 app = typer.Typer()
@@ -55,7 +55,7 @@ def demo(
     lab.run_demo(tell)
     took = time.monotonic() - began
     console.print(f"\nAll of it was seen, {took:.0f} s after the start.", style="bold")
-    option = "" if name == "lab" else f" --name {name}"
+    option = as_option(name)
     address = lab.servers.get("b")["addresses"][0]
     console.print(
         _NEXT.format(option=option, address=address, path=_path_line()),

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import lab_external, lab_workshop, render
+from isthmus.cli import lab_external, lab_link, lab_workshop, render
 from isthmus.cli.cloud.names import Long
-from isthmus.cli.lab_options import LabName, Process, Server, Site, open_lab, open_labs
+from isthmus.cli.lab_options import LabName, Process, Server, as_option, open_lab, open_labs
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
 from isthmus.model.form import counted
@@ -22,9 +22,8 @@ from isthmus.model.verdict import is_clean
 
 app = typer.Typer(no_args_is_help=True, help="A whole cloud on this machine.")
 server_app = typer.Typer(no_args_is_help=True, help="Servers: namespaces that stand for guests.")
-link_app = typer.Typer(no_args_is_help=True, help="WAN links of the sites.")
 app.add_typer(server_app, name="server")
-app.add_typer(link_app, name="link")
+app.add_typer(lab_link.app, name="link")
 app.add_typer(lab_external.app, name="external")
 app.add_typer(lab_workshop.app, name="workshop")
 
@@ -117,7 +116,9 @@ def up(
         )
     except KeyboardInterrupt:
         progress.close()
-        render.note(f"Stopped half way; take away what is there with: isthmus lab down{_as(name)}")
+        render.note(
+            f"Stopped half way; take away what is there with: isthmus lab down{as_option(name)}"
+        )
         raise
     finally:
         progress.close()
@@ -127,9 +128,11 @@ def up(
         f"{', '.join(tier.name for tier in plan.sites)}; "
         f"{counted(len(plan.hypervisors), 'hypervisor')}."
     )
-    render.note(f'To use it: eval "$(isthmus lab status{_as(name)} -o env)"')
+    render.note(f'To use it: eval "$(isthmus lab status{as_option(name)} -o env)"')
     if dashboard:
-        render.note(f"Who may log in to its dashboard, and where: isthmus lab dashboard{_as(name)}")
+        render.note(
+            f"Who may log in to its dashboard, and where: isthmus lab dashboard{as_option(name)}"
+        )
 
 
 @app.command()
@@ -167,7 +170,7 @@ def status(
         f"\n{found['memory_mib']:.0f} MiB in all; servers: {', '.join(found['servers']) or 'none'}"
     )
     if not found["whole"]:
-        render.note(f"`lab up` did not come to its end: isthmus lab down{_as(name)}")
+        render.note(f"`lab up` did not come to its end: isthmus lab down{as_option(name)}")
 
 
 @app.command()
@@ -265,8 +268,8 @@ def kill(
     sent = _signal(number)
     open_lab(name).kill(process, sent)
     back = {
-        signal.SIGSTOP: f"isthmus lab kill {process} --signal CONT{_as(name)}",
-        signal.SIGKILL: f"isthmus lab start {process}{_as(name)}",
+        signal.SIGSTOP: f"isthmus lab kill {process} --signal CONT{as_option(name)}",
+        signal.SIGKILL: f"isthmus lab start {process}{as_option(name)}",
     }.get(sent)
     render.note(f"{process} was sent {sent.name}.{f' To have it back: {back}' if back else ''}")
 
@@ -341,47 +344,9 @@ def open_console(server: Server, name: LabName = "lab") -> None:
     raise typer.Exit(lab.shell(server))
 
 
-@link_app.command("list")
-def list_links(name: LabName = "lab", output: Output = Format.TABLE) -> None:
-    """List the WAN links of the sites."""
-    render.print_rows(open_lab(name).wan.list_links(), ("site", "state", "rtt_ms"), output)
-
-
-@link_app.command("cut")
-def cut_link(site: Site, name: LabName = "lab") -> None:
-    """Cut a site off: control and data, at once."""
-    lab = open_lab(name)
-    lab.wan.cut(lab.plan.get_site(site))
-    render.note(f"{site} is cut off. To have it back: isthmus lab link restore {site}{_as(name)}")
-
-
-@link_app.command("restore")
-def restore_link(site: Site, name: LabName = "lab") -> None:
-    """Restore a site's link: neither cut nor slow."""
-    lab = open_lab(name)
-    lab.wan.restore(lab.plan.get_site(site))
-    render.note(f"The link of {site} is restored.")
-
-
-@link_app.command("delay")
-def delay_link(
-    site: Site,
-    rtt_ms: Annotated[float, typer.Argument(help="Round trip to add, in ms; 0 for none.")],
-    name: LabName = "lab",
-) -> None:
-    """Make a site's link slow."""
-    lab = open_lab(name)
-    lab.wan.delay(lab.plan.get_site(site), rtt_ms)
-    render.note(f"The link of {site} has {rtt_ms:g} ms more round trip.")
-
-
 def _render_shared(file: Path) -> str:
     """Write the lines by which a shell uses a shared `clouds.yaml`."""
     return f"export OS_CLIENT_CONFIG_FILE={shlex.quote(str(file))}\nexport OS_CLOUD={CENTRAL}"
-
-
-def _as(name: str) -> str:
-    return "" if name == "lab" else f" --name {name}"
 
 
 def _signal(text: str) -> signal.Signals:

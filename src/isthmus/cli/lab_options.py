@@ -26,3 +26,8 @@ def open_lab(name: str) -> Any:
         NotFound: there is no such lab.
     """
     return open_labs().open(name)
+
+
+def as_option(name: str) -> str:
+    """Return how a command is told which lab is meant; the usual one needs no word."""
+    return "" if name == "lab" else f" --name {name}"
