@@ -24,19 +24,13 @@ def until(
 
     Args:
         condition: says so by anything that is true.
-        timeout_s: when to give up.
-        what: what is waited for.
-        every_s: the shortest pause between two looks.
+        timeout_s: seconds to wait for it at most.
+        what: is waited for, for the message.
+        every_s: the shortest pause between two looks, in seconds.
         most_s: the longest; as short as the other where each look counts for itself.
 
     Returns:
         What the condition gave.
-
-    Args:
-        condition: looked at again and again; what it returns ends that, if it is true.
-        timeout_s: seconds to wait for it at most.
-        what: is waited for, for the message.
-        every_s: seconds between two looks.
 
     Raises:
         AssertionError: it did not hold in time.
