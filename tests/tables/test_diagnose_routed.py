@@ -22,13 +22,14 @@ from tests.tables.routed_faults import (
     without_floating_ip,
 )
 from tests.tables.routed_world import CENTRAL, PUBLIC, SNAT, R, ask_routed, routed
-from tests.tables.test_diagnose import N1, N2, Break
+from tests.tables.test_diagnose import N1, N2, NB1, Break
 from tests.tables.world import GROUP, NET, rule
 
 from isthmus.diagnose.check.look import Hop
 from isthmus.diagnose.document import list_hops, to_document
 from isthmus.diagnose.judge import State, Word
 from isthmus.diagnose.question import Direction
+from isthmus.diagnose.sweep.wanted import select_findings
 from isthmus.diagnose.world import Source, Unseen
 
 
@@ -181,6 +182,58 @@ def test_two_faults_are_both_named(first: str) -> None:
         BLOCKED[code][0](tables)
     codes = {one.verdict.code for one in ask_routed(tables, *TO_FIP).blockers}
     assert {first, "nat.missing"} - {"lrp.missing"} <= codes
+
+
+def no_rows(tables: Any) -> None:
+    """Take away what OVN has of the floating IP."""
+    tables[NB1]["Logical_Router"][0]["nat"].remove("dnat")
+
+
+@pytest.mark.parametrize(
+    ("code", "change", "question"),
+    [
+        # What is not written while a fault lasts is not told of as a fault behind it.
+        ("floating.no_site", no_rows, FROM_OUTSIDE),
+        ("floating.no_interface", no_rows, FROM_OUTSIDE),
+        ("exit.no_transit", BLOCKED["exit_route.missing"][0], OUT_OVER_TRANSIT),
+        ("router.not_at_site", BLOCKED["lr.missing"][0], OUT),
+        ("router.not_joined", lambda _: None, ROUTED),
+        ("external.no_next_hop", BLOCKED["default_route.missing"][0], OUT),
+        ("exit.seat_lost", BLOCKED["gateway.missing"][0], FROM_OUTSIDE),
+    ],
+)
+def test_what_follows_from_a_fault_is_not_found_behind_it(
+    code: str, change: Break, question: Question
+) -> None:
+    tables = routed()
+    BLOCKED[code][0](tables)
+    change(tables)
+    found = ask_routed(tables, *question)
+    assert found.blockers[0].verdict.code == code
+    assert [one.verdict.code for one in found.blockers if one.behind] == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "further"),
+    [
+        ("subnet.no_gateway", "lrp.mac"),
+        ("subnet.host_route_dead", "router.admin_down"),
+        ("subnet.host_route_dead", "lrp.stale_mac"),
+        ("route.next_hop_dead", "lrp.disabled"),
+    ],
+)
+def test_a_way_is_followed_on_behind_what_ends_it(ends: str, further: str) -> None:
+    tables = routed()
+    BLOCKED[further][0](tables)
+    BLOCKED[ends][0](tables)
+    found = ask_routed(tables, *ROUTED)
+    told = {one.verdict.code: one.behind for one in found.blockers}
+    assert next(iter(told)) == ends
+    assert further in told
+    document = to_document(found)
+    assert [one["behind"] for one in document["blockers"]] == [*told.values()]
+    assert next(select_findings(found.blockers), None) is not None
+    assert not [x for x in select_findings(found.blockers) if told[x.code]]
 
 
 def test_the_path_names_sites_and_translations() -> None:

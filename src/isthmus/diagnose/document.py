@@ -39,6 +39,7 @@ def to_document(found: Diagnosis, lab: str = "", outcome: Outcome | None = None)
                 "rank": rank,
                 **to_row(one.verdict),
                 **({"remedy": render_in_lab(one.verdict.remedy, lab)} if lab else {}),
+                "behind": one.behind,
                 "hops": [{"way": way.value, "hop": hop.value} for way, hop in one.hops],
             }
             for rank, one in enumerate(found.blockers, start=1)

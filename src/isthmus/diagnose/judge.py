@@ -2,11 +2,13 @@
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isthmus.diagnose.check.look import MIRROR, Check, Hop, Look
 from isthmus.diagnose.checks import CHECKS
 from isthmus.diagnose.question import Direction, End, Service, Way, plan_ways
+from isthmus.diagnose.route.assume import Assumed, assume
+from isthmus.diagnose.route.fabric import Fabric
 from isthmus.diagnose.route.legs import Legs, plan_legs
 from isthmus.diagnose.world import TableNotSeenError, Unseen, World
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Verdict
@@ -27,6 +29,10 @@ class Blocker:
 
     verdict: Verdict
     hops: tuple[tuple[Direction, Hop], ...]
+    behind: bool = False  #: found where the way was followed on behind what ends it
+
+
+Key = tuple[str, object]  #: code and subject
 
 
 class State(enum.StrEnum):
@@ -37,6 +43,10 @@ class State(enum.StrEnum):
     HINDERS = "hinders"
     NOT_SEEN = "not looked at"
     NOT_APPLICABLE = "not on this way"
+
+
+#: From what is well to what is not.
+_BADNESS = (State.NOT_APPLICABLE, State.PASSES, State.NOT_SEEN, State.HINDERS, State.STOPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,10 @@ class Diagnosis:
     world: World
 
 
+#: How often a way is followed on behind what ends it.
+_MOST_ENDS = 6
+
+
 def judge(
     world: World,
     source: End,
@@ -73,7 +87,74 @@ def judge(
     family: int,
     checks: Sequence[Check] = CHECKS,
 ) -> Diagnosis:
-    """Decide whether packets pass between two ends, and what stops them.
+    """Decide whether packets pass between two ends, and all that stops them.
+
+    Where a way ends before it is there, it is followed on as if that were repaired: what is found
+    behind comes last.
+
+    Args:
+        world: all that was seen.
+        source: who begins.
+        target: who is to be reached.
+        service: what behind it.
+        family: IP version, 4 or 6.
+        checks: in the order in which causes explain others.
+    """
+    found = judge_as_seen(world, source, target, service, family, checks)
+    if found.word is not Word.BLOCKED:
+        return found
+    behind: dict[Key, Blocker] = {}
+    then, follows = found, list[Assumed]()
+    for _ in range(_MOST_ENDS):
+        world, assumed = assume(then.world, then.legs)
+        if not assumed.changed:
+            break
+        follows.append(assumed)
+        target = _refresh(world, target)
+        then = judge_as_seen(world, source, target, service, family, checks)
+        for one in then.blockers:
+            if one.verdict.severity is not Severity.UNKNOWN and not any(
+                each.is_own(one.verdict) for each in follows
+            ):
+                behind.setdefault(_key(one), replace(one, behind=True))
+    known = {_key(one) for one in found.blockers}
+    return _with_more(found, [one for key, one in behind.items() if key not in known])
+
+
+def _key(one: Blocker) -> Key:
+    return one.verdict.code, one.verdict.subject
+
+
+def _refresh(world: World, target: End) -> End:
+    """Return the receiver with its floating IP as it is assumed to be."""
+    if target.floating is None:
+        return target
+    return replace(target, floating=Fabric(world).floating(target.floating["id"]))
+
+
+def _with_more(found: Diagnosis, behind: Sequence[Blocker]) -> Diagnosis:
+    """Return a diagnosis with what was found behind what ends its ways: it stops there as well."""
+    blockers = (*found.blockers, *behind)
+    path = []
+    for step in found.path:
+        here = [one for one in behind if (step.direction, step.hop) in one.hops]
+        codes = tuple(dict.fromkeys((*step.codes, *(one.verdict.code for one in here))))
+        state = _state([one.verdict for one in here], ()) if here else step.state
+        path.append(replace(step, codes=codes, state=max(step.state, state, key=_BADNESS.index)))
+    findings = tuple(one.verdict for one in blockers)
+    report = replace(found.report, findings=findings)
+    return replace(found, blockers=blockers, path=tuple(path), report=report)
+
+
+def judge_as_seen(
+    world: World,
+    source: End,
+    target: End,
+    service: Service,
+    family: int,
+    checks: Sequence[Check] = CHECKS,
+) -> Diagnosis:
+    """Decide over the rows as they are: behind where a way ends, nothing is looked at.
 
     Args:
         world: all that was seen.
@@ -170,12 +251,15 @@ def _add(
     found[key] = (first_rank, Blocker(known.verdict, merged))
 
 
-def _rank(one: tuple[int, Blocker]) -> tuple[int, int, int, str]:
-    """Rank the worst first, then by the order of checks; there before back within a group."""
+def _rank(one: tuple[int, Blocker]) -> tuple[int, int, int]:
+    """Rank the worst first, then by the order of checks; there before back within a group.
+
+    Of one check, what it tells first comes first.
+    """
     rank, blocker = one
     severity = list(Severity).index(blocker.verdict.severity)
     direction = list(Direction).index(blocker.hops[0][0])
-    return (severity, rank, direction, blocker.verdict.code)
+    return (severity, rank, direction)
 
 
 def _decide(blockers: Iterable[Blocker], vital: Iterable[Ruling]) -> Word:

@@ -185,7 +185,7 @@ def _print(document: Mapping[str, Any]) -> None:
         print()
         render.print_row(
             {
-                f"{number}": f"{one['severity']}: {one['message']}",
+                f"{number}": f"{one['severity']}{', further on' * one['behind']}: {one['message']}",
                 "code": one["code"],
                 "evidence": one["evidence"],
                 "repair": one["remedy"],

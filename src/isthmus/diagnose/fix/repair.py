@@ -77,6 +77,8 @@ def propose(found: Diagnosis, reach: Reach, done: Sequence[str] = ()) -> Proposa
         done: repairs that were done already.
     """
     for blocker in found.blockers:
+        if blocker.behind:  # seen once what ends the way before is repaired
+            continue
         repair = blocker.verdict.remedy
         text = render_in_lab(repair, reach.lab) if reach.lab else repair
         if text in done:

@@ -44,7 +44,7 @@ def _answered(found: Diagnosis, main: Result, extra: list[Blocker]) -> Diagnosis
             "inc-engine/recompute",
         )
         extra.insert(0, Blocker(seen, ((Direction.THERE, Hop.TUNNEL),)))
-    blockers = [*found.blockers, *extra]
+    blockers = [*(one for one in found.blockers if not one.behind), *extra]
     return _with(found, blockers, Word.DEGRADED if blockers else Word.REACHABLE)
 
 

@@ -31,6 +31,8 @@ def select_findings(blockers: Sequence[Blocker]) -> Iterator[Verdict]:
     codes = {one.verdict.code for one in blockers if one.verdict.severity is Severity.BROKEN}
     set_down = bool(codes & _MAY_BE_WANTED)
     for one in blockers:
+        if one.behind:  # behind what may be wanted; without that it is asked for anew
+            continue
         on_the_way = not {hop for _, hop in one.hops} <= _OF_ENDS
         if not set_down or not on_the_way or one.verdict.code in _MAY_BE_WANTED:
             yield one.verdict

@@ -116,6 +116,7 @@ def check_translation(look: Look) -> Iterator[Verdict]:
         yield from _check_floating(look, site, rows, course.floating)
     elif course.forwarding is not None:
         yield from _check_forward(look, site, course.forwarding)
+        yield from _check_beside(look, site, rows, course.forwarding)
     elif course.kind is Kind.OUT and course.translated:
         inside = ipaddress.ip_address(look.inner.address)
         snats = [
@@ -215,6 +216,23 @@ def _check_forward(look: Look, site: str, forwarding: Row) -> Iterator[Verdict]:
         look.evidence(Source.NB, site, f"{len(rows)} load balancers of the router, none has it"),
         resync(look, site, look.course.router_id),
     )
+
+
+def _check_beside(look: Look, site: str, rows: list[Row], forwarding: Row) -> Iterator[Verdict]:
+    """Yield a translation of the whole address beside a port forwarding of it."""
+    external = str(forwarding["address"])
+    for row in rows:
+        if row.get("external_ip") == external and row.get("type") == "dnat_and_snat":
+            yield broken(
+                "nat.other_address",
+                subject("floatingip", forwarding["floating_ip_id"], site),
+                f"floating IP {external} leads to {row.get('logical_ip')} in OVN at site {site}, "
+                "and forwards ports alone",
+                look.evidence(Source.NB, site, f"NAT {row.get('_uuid')} {external} "
+                              f"{row.get('logical_ip')}"),
+                f"ovn-nbctl lr-nat-del {ROUTER_PREFIX}{look.course.router_id} dnat_and_snat "
+                f"{external}   # at site {site}",
+            )  # fmt: skip
 
 
 def check_policy(look: Look) -> Iterator[Verdict]:

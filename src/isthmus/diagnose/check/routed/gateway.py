@@ -119,8 +119,9 @@ def check_claim(look: Look) -> Iterator[Verdict]:
             look.evidence(Source.SB, site, f"Port_Binding cr-{name} chassis={holder.get('name')}"),
             f"on {hosts[0]}: systemctl restart ovn-controller",
         )
-    if holder is not None:
-        yield from _check_mapping(look, site, gateway, holder)
+    next_one = holder or next((rows[one] for one in names if one in rows), None)
+    if next_one is not None:
+        yield from _check_mapping(look, site, gateway, next_one)
 
 
 def _check_mapping(look: Look, site: str, gateway: Row, holder: Row) -> Iterator[Verdict]:
@@ -153,8 +154,9 @@ def _check_mapping(look: Look, site: str, gateway: Row, holder: Row) -> Iterator
         yield broken(
             "gateway.no_mapping",
             subject("hypervisor", host, site),
-            f"hypervisor {host} has the gateway of {router_of(look, look.course.router_id)}, and "
-            f"no bridge for physical network {physical} of {network}",
+            f"hypervisor {host} is to have the gateway of "
+            f"{router_of(look, look.course.router_id)}, and has no bridge for physical network "
+            f"{physical} of {network}",
             look.evidence(
                 Source.SB, site,
                 f"Chassis {holder.get('name')} has ovn-bridge-mappings={mapped or 'none'}",

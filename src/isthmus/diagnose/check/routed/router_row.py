@@ -71,8 +71,6 @@ def check_ports(look: Look) -> Iterator[Verdict]:
     """Yield ports of routers that the site's OVN lacks, or has otherwise than Neutron."""
     for passage in look.course.passages:
         row = logical_router(look, look.sender.site, passage.router_id)
-        if row is None:
-            continue
         for port in _interfaces(passage):
             yield from _check_port(look, passage.router_id, row, port)
 
@@ -83,12 +81,18 @@ def _interfaces(passage: Passage) -> Iterator[Row]:
             yield port
 
 
-def _check_port(look: Look, router_id: str, router: Row, port: Row) -> Iterator[Verdict]:
+def _check_port(look: Look, router_id: str, router: Row | None, port: Row) -> Iterator[Verdict]:
     site, port_id = look.sender.site, str(port["id"])
     name = f"lrp-{port_id}"
     row = look.world.find(Source.NB, site, "Logical_Router_Port", name=name)
     what = f"{router_of(look, router_id)} on {network_of(look, str(port['network_id']))}"
-    if row is None or row.get("_uuid") not in (router.get("ports") or ()):
+    there = row is not None and row.get("_uuid") in ((router or {}).get("ports") or ())
+    plug = look.world.find(Source.NB, site, "router_lsp", name=port_id)
+    if there or plug is not None:  # it may be plugged wrongly, whatever is missing behind it
+        yield from _check_plug(look, port, name, what)
+    if router is None:
+        return
+    if row is None or not there:
         yield broken(
             "lrp.missing",
             subject("port", port_id, site),
@@ -129,7 +133,6 @@ def _check_port(look: Look, router_id: str, router: Row, port: Row) -> Iterator[
             seen,
             f"ovn-nbctl set Logical_Router_Port {name} enabled=true   # at site {site}",
         )
-    yield from _check_plug(look, port, name, what)
 
 
 def _networks(look: Look, port: Row) -> str:
