@@ -33,6 +33,12 @@ TABLES["portforwardings"] = sa.Table(
     sa.Column("floatingip_id", sa.String(36)),
     sa.Column("internal_neutron_port_id", sa.String(36)),
 )
+TABLES["subports"] = sa.Table(
+    "subports",
+    METADATA,
+    sa.Column("port_id", sa.String(36), primary_key=True),
+    sa.Column("trunk_id", sa.String(36)),
+)
 TABLES["routerports"] = sa.Table(
     "routerports",
     METADATA,

@@ -6,14 +6,20 @@ import pytest
 import sqlalchemy as sa
 from tests.ports import neutron_rows
 
-from isthmus.store.sql.neutron_tables import FLOATING_IPS, OBJECTS, PORT_FORWARDINGS, ROUTER_PORTS
+from isthmus.store.sql.neutron_tables import (
+    FLOATING_IPS,
+    OBJECTS,
+    PORT_FORWARDINGS,
+    ROUTER_PORTS,
+    SUBPORTS,
+)
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
     from neutron.db.migration.models import head
 
 THEIRS = head.get_metadata().tables
-NAMED = (*OBJECTS.values(), FLOATING_IPS, PORT_FORWARDINGS, ROUTER_PORTS)
+NAMED = (*OBJECTS.values(), FLOATING_IPS, PORT_FORWARDINGS, ROUTER_PORTS, SUBPORTS)
 
 
 @pytest.mark.parametrize("table", NAMED, ids=lambda table: str(table.name))

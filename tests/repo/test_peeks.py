@@ -16,6 +16,7 @@ ALLOWED = {
     "neutron/central/presence.py": "whether hints matter; extending reads again",
     "neutron/central/provider_network/fabric.py": "on whose fabric a network is, which stays so",
     "neutron/central/admin/router_exit.py": "at which sites a router is, which is only shown",
+    "neutron/central/trunk/gather.py": "whether a subport is to come; who gives the home holds it",
     "neutron/central/router/facts.py": "exits, shown and sent; who allocates reads what is latest",
     "neutron/central/router/plugin.py": "zones of a router, which are only shown",
     "neutron/central/resource/router.py": "states for Xjob: interfaces on networks that are there",

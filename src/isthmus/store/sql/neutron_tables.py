@@ -29,6 +29,9 @@ PORT_FORWARDINGS = sa.table(
     *(sa.column(one) for one in ("id", "floatingip_id", "internal_neutron_port_id")),
 )
 
+#: Which ports are in a trunk beside its parent.
+SUBPORTS = sa.table("subports", *(sa.column(one) for one in ("port_id", "trunk_id")))
+
 #: The table of each type that is sent to sites, with its id and its project.
 OBJECTS: Mapping[ResourceType, sa.TableClause] = {
     **{kind: _owned(row.table) for kind, row in RESOURCES.items()},

@@ -19,7 +19,7 @@ from isthmus.store.delivery import journal, refusal, renewal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
-from isthmus.store.sql.neutron_tables import OBJECTS
+from isthmus.store.sql.neutron_tables import OBJECTS, SUBPORTS
 from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import exit_notice, mapping, named_port, parts, registration
 from isthmus.store.tiers.locked import LockedObjects
@@ -76,6 +76,7 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
             home.delete(connection, key.id, key.lane)
             named_port.end(connection, key.id, key.lane)
             exit_notice.tell_of_ports(connection, [key.id])  # of one that moves; else it has none
+            _tell_of_subport(connection, key.id)
             refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
         elif key.type is not ResourceType.SHADOW:
             mapping.delete(connection, key.type, key.id, key.lane)
@@ -91,6 +92,19 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
             gateway.delete(connection, key.id, key.lane)
     for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
         job_store.retry_in_use(connection, lane)
+
+
+def _tell_of_subport(connection: sa.Connection, port_id: str) -> None:
+    """Tell the site of the trunk that a released port is in: it may come there now.
+
+    By plain reads: a trunk that is changed meanwhile is delivered anyway, and one that lacks a
+    subport is tried again.
+    """
+    of = sa.select(SUBPORTS.c.trunk_id).where(SUBPORTS.c.port_id == port_id)
+    for trunk_id in connection.scalars(of).all():
+        sites = mapping.peek_sites(connection, ResourceType.TRUNK, [trunk_id]).get(trunk_id, {})
+        keys = [IntentKey(site, ResourceType.TRUNK, trunk_id) for site in sites]
+        journal.record(connection, keys)
 
 
 def _free_keys(connection: sa.Connection, network_id: str) -> None:

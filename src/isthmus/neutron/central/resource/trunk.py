@@ -5,9 +5,10 @@ from neutron.services.trunk import models
 
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing.change import Changes, Part, Written
-from isthmus.neutron.central.resource.row import CentralResource
+from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.central.trunk import gather
 from isthmus.store.tiers.locked import LockedObjects
 
@@ -40,6 +41,12 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     return keys | {IntentKey(site, _TRUNK, one) for one in changed for site in locked.sites(one)}
 
 
+def _complete(site: SiteName, states: States) -> States:
+    """Give subports that another site has released their new home; what is said stays the same."""
+    gather.bring_released(site, states)
+    return states
+
+
 TRUNK = CentralResource(
     kind=_TRUNK,
     model=models.Trunk,
@@ -57,4 +64,5 @@ TRUNK = CentralResource(
     },
     tell=_tell,
     tells_of=(_TRUNK,),
+    complete=_complete,
 )

@@ -3,7 +3,9 @@
 A parent that a site asks for brings its subports, each as if the site had asked for it. A trunk
 that is made at central on a port which has a home, and a subport that is added to it, bring those
 that have no home yet, in the very transaction; the site is told by intents. A subport that is at
-home at another site is refused then, by name.
+home at another site comes from there if it is in no use: its home is asked to release it, and once
+that is acknowledged the trunk is delivered again, before which the subport gets its new home
+(`bring_released`). One that is in use is refused, by name.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,13 +21,14 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.neutron.central import presence
+from isthmus.neutron.central import home, presence
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.central.trunk import place
-from isthmus.neutron.db.session import now, reading
-from isthmus.store.ports import home as home_store
-from isthmus.store.tiers import epoch, exit_notice, mapping
+from isthmus.neutron.db.session import reading, writing
+from isthmus.store.delivery import journal
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.locked import LockedObjects
 
 LOG = logging.getLogger(__name__)
@@ -94,8 +97,8 @@ def _bring_parent(
     subports = directory.get_plugin().get_ports(admin, {"id": list(trunk.subport_ids)})
     subports = subports if trunk.subport_ids else []
     with reading(context) as connection:
-        home = mapping.find_home(connection, parent["id"])
-    if home not in (None, site.name):
+        lives_at = mapping.find_home(connection, parent["id"])
+    if lives_at not in (None, site.name):
         for one in subports:
             try:
                 presence.get_allowed(site, one["network_id"])
@@ -135,7 +138,8 @@ def gather(connection: sa.Connection, trunk_ids: Collection[str]) -> set[IntentK
         Whom to tell.
 
     Raises:
-        Conflict: a subport is at home at another site, or its network cannot be at that site.
+        Conflict: a subport is at home at another site, and in use there, or that site cannot be
+            reached; or its network cannot be at that site.
         Unsupported: its network is of a type that cannot be stretched.
         Busy: central was restored and has not recovered.
     """
@@ -186,22 +190,39 @@ def _gather_at(
     query = sa.select(_PORTS.c.network_id).where(_PORTS.c.id.in_(sorted(away)))
     presence.extend_within(connection, site, set(connection.scalars(query)))
     ports = LockedObjects(connection, _PORT, away, alone=True)
-    comes = []
-    for one in sorted(away):
-        elsewhere = next(iter(ports.sites(one)), None)
-        if elsewhere is None:
-            comes.append(one)
-        elif elsewhere != site or ports.sites(one)[site]:
+    comes, target = [], site_store.get_by_name(connection, site)
+    for one in sorted(away & ports.owners.keys()):
+        try:
+            if home.bring(connection, target, one) is None:
+                comes.append(one)
+        except errors.Conflict as error:
             raise errors.Conflict(
-                f"port {one} has its home at site {elsewhere}, and port {trunk.parent_id}, the "
-                f"parent of the trunk, at site {site}: a trunk and its subports are at one site. "
-                f"Change the port at site {site}, with which it comes there, then try again",
-                site=elsewhere,
-            )
-    if comes:
-        epoch.require_recovered(connection)  # central may have forgotten a site that has it
-    for one in comes:
-        home_store.assign(connection, one, site, project_id=ports.owners[one], now=now())
-    exit_notice.tell_of_ports(connection, comes)
+                f"port {trunk.parent_id}, the parent of the trunk, has its home at site {site}, "
+                f"and a trunk and its subports are at one site: {error.message}",
+                **error.fields,
+            ) from error
     keys = along.bring(connection, {_PORT: comes}, [site])
     return keys | {IntentKey(site, _PORT, one) for one in comes}
+
+
+def bring_released(site: SiteName, trunks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give subports that another site has released the home of their trunks.
+
+    What cannot come stays away; the site answers that the trunk lacks it, and is asked again.
+
+    Args:
+        site: the site that is about to have the trunks.
+        trunks: in the form of Neutron's API, by id.
+    """
+    admin = n_context.get_admin_context()
+    subports = {one["port_id"] for trunk in trunks.values() for one in trunk["sub_ports"]}
+    with reading(admin) as connection:
+        here = mapping.peek_ids(connection, _PORT, site, sorted(subports)) if subports else set()
+    for trunk_id, trunk in sorted(trunks.items()):
+        if {one["port_id"] for one in trunk["sub_ports"]} <= here:
+            continue
+        try:
+            with writing(admin) as connection:
+                journal.record(connection, gather(connection, [trunk_id]))
+        except errors.Refused as error:
+            LOG.info("Trunk %s lacks a subport at site %s: %s", trunk_id, site, error.message)
