@@ -56,16 +56,17 @@ def get_network(api: AdminApi, network: str) -> dict[str, Any]:
 
 
 def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Row]:
-    """Extend a network to sites ahead of use.
+    """Extend a network to sites ahead of use; the rows have its name, too.
 
     Raises:
         NotFound: there is no such network, or no such site; says which names come near.
     """
-    network_id = api.get_named("network", network)["id"]
+    found = api.get_named("network", network)
     with naming(api, *sites):
-        return [
-            api.create("site_presence", {"network_id": network_id, "site": site}) for site in sites
+        rows = [
+            api.create("site_presence", {"network_id": found["id"], "site": site}) for site in sites
         ]
+    return [{**row, "network_name": found["name"]} for row in rows]
 
 
 def say_extending(api: AdminApi, rows: Sequence[Row]) -> str:

@@ -1,5 +1,6 @@
 """`isthmus network`: at which sites networks are present."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from isthmus.cli.watch import see_through
 
 app = typer.Typer(no_args_is_help=True, help="Networks: at which sites they are present.")
 
+_KEYS = {"id_key": "network_id", "name_key": "network_name"}
 COLUMNS = ("network_name", "site", "datapath_key", "withdrawn", "created_at")
 
 Network = Annotated[
@@ -38,10 +40,13 @@ def list_networks(
 ) -> None:
     """List presences: one row for each network and site. A table has names, where there are any."""
     from isthmus.operate import network as operate
+    from isthmus.operate.site import say_empty
 
     api = _open(os_cloud).api
     rows = operate.list_presences(api, network=network, site=site)
-    _print(api, rows, output, long=long)
+    named = add_names(api, rows, get_type=lambda _: "network", **_KEYS)
+    empty = "" if rows else say_empty(api, "No network is present at a site")
+    _print(named, output, empty=empty, long=long)
 
 
 @app.command("show")
@@ -82,7 +87,7 @@ def extend_network(
     api = _open(os_cloud).api
     rows = operate.extend_network(api, network, sites)
     see_through(f"Network {network} is extended", lambda: operate.say_extending(api, rows), wait)
-    _print(api, rows, output)
+    _print(rows, output)
 
 
 @app.command("withdraw")
@@ -103,17 +108,21 @@ def withdraw_network(
     render.note(f"Network {network} {'has left' if wait else 'leaves'} site {site}.")
 
 
-def _print(api: Any, rows: list[Any], output: Format, *, long: bool = False) -> None:
-    """Print presences; a table has the networks' names, where each is one network's alone."""
-    from isthmus.operate.site import say_empty
+def _print(
+    rows: Sequence[render.Row], output: Format, *, empty: str = "", long: bool = False
+) -> None:
+    """Print presences; a table has the networks' names, where each is one network's alone.
 
-    keys = {"id_key": "network_id", "name_key": "network_name"}
-    named = add_names(api, rows, get_type=lambda _: "network", **keys)
-    named.sort(key=lambda row: (row["network_name"], row["network_id"], row["site"]))
+    Args:
+        rows: with the names.
+        output: in which form.
+        empty: what is said where there are none.
+        long: whether a table has the ids, too.
+    """
     render.print_rows(
-        named,
-        choose_columns(COLUMNS, long=long, **keys),
+        sorted(rows, key=lambda row: (row["network_name"], row["network_id"], row["site"])),
+        choose_columns(COLUMNS, long=long, **_KEYS),
         output,
-        empty="" if rows else say_empty(api, "No network is present at a site"),
-        show={"created_at": render.show_since("created_at"), **show_named(named, **keys)},
+        empty=empty,
+        show={"created_at": render.show_since("created_at"), **show_named(rows, **_KEYS)},
     )
