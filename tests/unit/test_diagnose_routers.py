@@ -267,7 +267,7 @@ def test_routers_of_the_ends_are_read_and_what_they_lead_to() -> None:
     assert {one["id"] for one in facts.tables["router"]} == {"r", "q"}
     assert {one["network_id"] for one in facts.tables["joined_subnet"]} == {"n", "m", "t", "x"}
     assert facts.tables["next_hop_port"] == []
-    assert list_sites(facts.tables) == ["s1"]
+    assert list_sites(facts.tables, ["s2"], ()) == ["s1"]
     assert facts.unseen == []
 
 

@@ -62,6 +62,9 @@ class Course:
     translated: str = ""  #: the address by which the inside end is known outside
     turns: bool = False  #: it leaves and comes in by one gateway, and goes not outside
     needs_policy: bool = False  #: a reply leaves by another exit than its site has
+    crosses: bool = (
+        False  #: it goes on over the transit network: the receiver's is not present here
+    )
 
     @property
     def needs_router(self) -> bool:

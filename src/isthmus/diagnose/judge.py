@@ -201,9 +201,11 @@ def judge_as_seen(
 def _list_looks(world: World, legs: tuple[Legs, Legs], service: Service) -> list[Look]:
     """List the legs of both ways, each with that of the request that it answers."""
     there, back = legs
-    requests = [*there, *reversed(there)]
-    pairs = zip((*there, *back), requests, strict=True)
-    return [Look(world, leg, request, service) for leg, request in pairs]
+    asked = {leg.packet: leg for leg in there}
+    return [
+        Look(world, leg, leg if leg.answers is None else asked[leg.answers], service)
+        for leg in (*there, *back)
+    ]
 
 
 def run_check(check: Check, look: Look) -> tuple[Ruling, list[Verdict]]:

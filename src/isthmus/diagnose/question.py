@@ -85,6 +85,7 @@ class End:
     kind: EndKind = EndKind.PORT
     floating: Row | None = None  #: the floating IP by which it is asked for
     router_id: str = ""  #: of which it is an address, or by whose gateway it is outside
+    passes_on: Row | None = None  #: the port whose packets a router passes on as they are
 
     @property
     def id(self) -> str:
@@ -169,6 +170,7 @@ class Way:
     receiver: End
     packet: Packet
     course: Course = SWITCHED
+    answers: Packet | None = None  #: the request as this leg's sender got it; None there
 
 
 def family_of(address: str) -> int:

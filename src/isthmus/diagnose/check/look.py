@@ -242,6 +242,8 @@ def from_a_site(look: Look) -> str:
 
 def towards_a_port(look: Look) -> str:
     """Return why a check of what a site knows of another site's port does not apply."""
+    if look.course.crosses:
+        return "the receiver's network is not present there"
     return across_sites(look) if look.receiver.is_port else "the receiver is no port"
 
 

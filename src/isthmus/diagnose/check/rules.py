@@ -72,7 +72,8 @@ def decide(look: Look, end: End, direction: str, packet: Packet) -> policy.Decis
     other = look.receiver if end.id == look.sender.id else look.sender
     groups, _, _ = find_groups(look, end)
     address = packet.source if direction == "ingress" else packet.target
-    of_peer = other.port.get("security_groups") or () if address == other.address else ()
+    has_it = other.passes_on is not None or address == other.address
+    of_peer = (other.passes_on or other.port).get("security_groups") or () if has_it else ()
     peer = policy.Peer(address, frozenset(of_peer))
     return policy.decide(groups, direction, packet, peer, address_groups(look))
 

@@ -1,6 +1,6 @@
 """What is read of central about routers between two ends."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from isthmus import errors
@@ -135,9 +135,24 @@ class RouterFacts:
             return []
 
 
-def list_sites(tables: Mapping[str, Sequence[Row]]) -> list[str]:
-    """List the sites by which routers that were read leave."""
+def list_sites(
+    tables: Mapping[str, Sequence[Row]], homes: Sequence[str], cidrs: Container[str]
+) -> list[str]:
+    """List the sites by which routers that were read leave, or cross to a network.
+
+    Args:
+        tables: what was read of routers.
+        homes: sites of the ends.
+        cidrs: subnets of the ends' networks.
+    """
     plans = tables.get(_DECIDED, ())
     found = [str(one["site"]) for plan in plans for one in plan.get("gateways") or ()
              if one.get("site")]  # fmt: skip
+    begins = {*homes, *found}
+    found += [
+        str(route["site"]) for plan in plans for here in plan.get("sites") or ()
+        for route in here.get("routes") or ()
+        if here.get("site") in begins and route.get("purpose") == "subnet"
+        and route.get("destination") in cidrs and route.get("site")
+    ]  # fmt: skip
     return list(dict.fromkeys(found))

@@ -150,7 +150,9 @@ class _Rows:
 
     def sites(self) -> Iterator[Task]:
         networks = self._networks()
-        for name in dict.fromkeys([*self._homes, *list_sites(self._routers)]):
+        cidrs = {str(one["cidr"]) for one in self._known["subnet"]}
+        leaving = list_sites(self._routers, self._homes, cidrs)
+        for name in dict.fromkeys([*self._homes, *leaving]):
             row = self._sites.get(name)
             if row is None:
                 reason = "central does not name it to you: that takes the role admin"

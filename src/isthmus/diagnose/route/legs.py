@@ -7,7 +7,7 @@ then look at a leg, whatever it is a part of.
 
 from dataclasses import dataclass, replace
 
-from isthmus.diagnose.course import SWITCHED, Course, Halt, Kind
+from isthmus.diagnose.course import SWITCHED, Course, Halt, Kind, Passage
 from isthmus.diagnose.question import (
     Direction,
     End,
@@ -60,7 +60,7 @@ class _Planner:
 
     def there(self, source: End, target: End) -> Legs:
         if source.kind is EndKind.OUTSIDE:
-            return (self._come_in(source.address, target),)
+            return self._split(self._come_in(source.address, target))
         if is_switched(self.fabric, source, target):
             return (self._leg(source, target, SWITCHED),)
         if target.kind is EndKind.OUTSIDE or target.floating is not None:
@@ -71,12 +71,24 @@ class _Planner:
             into = self._come_in(out.course.translated or source.address, target)
             if out.receiver.site and out.receiver.site == into.sender.site:
                 out, into = (replace(x, course=replace(x.course, turns=True)) for x in (out, into))
-            return (out, into)
+            return (out, *self._split(into))
         found = self._walk(source, target.address)
-        return self._inside(source, target, found)
+        course = _course(Kind.ROUTED, found, self.fabric, source, self.family)
+        return self._split(self._leg(source, target, course))
 
     def back(self, there: Legs) -> Legs:
-        return tuple(self._reply(one) for one in reversed(there))
+        first, last = there[0], there[-1]
+        if first.course.kind in (Kind.ROUTED, Kind.CROSS) and last.receiver.is_port:
+            return self._split(self._return(last.receiver, first.sender, last))
+        # A part of a leg that goes on over a transit network is answered with the leg.
+        whole = [one for one in there if one.sender.kind is not EndKind.ROUTER]
+        return tuple(x for one in reversed(whole) for x in self._split(self._reply(one)))
+
+    def _return(self, sender: End, receiver: End, leg: Way) -> Way:
+        """Return the leg of a reply that stays inside: it goes as its own sender's routers say."""
+        found = self._walk(sender, receiver.address)
+        course = _course(Kind.ROUTED, found, self.fabric, sender, self.family)
+        return Way(Direction.BACK, sender, receiver, self._answer(leg), course, leg.packet)
 
     def _reply(self, leg: Way) -> Way:
         sender, receiver = leg.receiver, leg.sender
@@ -85,22 +97,40 @@ class _Planner:
             course = replace(leg.course, kind=Kind.IN, passages=(), exit=None)
         elif kind is Kind.IN and sender.is_port:
             return self._go_out(sender, receiver.address, receiver, request=leg)
-        elif kind is Kind.ROUTED and sender.is_port:
-            found = self._walk(sender, receiver.address)
-            course = _course(Kind.ROUTED, found, self.fabric, sender, self.family)
         else:
             course = leg.course
-        return Way(Direction.BACK, sender, receiver, self._answer(leg), course)
+        return Way(Direction.BACK, sender, receiver, self._answer(leg), course, leg.packet)
 
-    def _inside(self, source: End, target: End, found: Walk) -> Legs:
-        """Return the legs of a way that stays inside; over transit where the network is not."""
-        course = _course(Kind.ROUTED, found, self.fabric, source, self.family)
-        leg = self._leg(source, target, course)
-        crossing = self._crossing(course.router_id, source.site, target)
-        if found.halt is not Halt.ARRIVED or crossing is None:
+    def _split(self, leg: Way) -> Legs:
+        """Return the parts of a leg: over transit where the receiver's network is not present."""
+        course, target = leg.course, leg.receiver
+        comes_in = course.kind is Kind.IN
+        if not (comes_in or (course.kind is Kind.ROUTED and course.halt is Halt.ARRIVED)):
             return (leg,)
-        first = self._leg(source, crossing, replace(course, kind=Kind.CROSS))
-        return (first, self._leg(crossing, target, replace(course, passages=())))
+        crossing = self._crossing(course.router_id, leg.sender.site, target)
+        if crossing is None:
+            return (leg,)
+        last, *before = [*course.passages[::-1]] or [
+            Passage(router_id=course.router_id, enters=None)
+        ]
+        # Its port on the receiver's network is at the site where that is.
+        here = (*reversed(before), replace(last, leaves=None))
+        arrives = Course(
+            kind=Kind.ROUTED, router_id=course.router_id, passages=(replace(last, enters=None),)
+        )
+        parts = (
+            replace(leg, receiver=crossing, course=replace(course, kind=Kind.CROSS, passages=here)),
+            replace(leg, sender=replace(crossing, passes_on=leg.sender.port), course=arrives),
+        )
+        if not comes_in:
+            return parts
+        gate = replace(crossing, site=leg.sender.site, host=leg.sender.host)
+        over = Course(kind=Kind.CROSS, router_id=course.router_id)
+        return (
+            replace(leg, course=replace(course, crosses=True)),
+            replace(parts[0], sender=gate, course=over),
+            parts[1],
+        )
 
     def _crossing(self, router_id: str, site: str, target: End) -> End | None:
         """Return the router at the site by which a subnet is reached that is not present here."""
@@ -169,7 +199,7 @@ class _Planner:
         )
         if request is None:
             return self._leg(end, outside, course)
-        return Way(Direction.BACK, end, outside, self._answer(request), course)
+        return Way(Direction.BACK, end, outside, self._answer(request), course, request.packet)
 
     def _translated(self, own: Row | None, gateway: Row | None) -> str:
         if self.family == 6:
