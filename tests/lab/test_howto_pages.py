@@ -76,7 +76,7 @@ def test_a_page_does_as_it_says_and_leaves_nothing(
     record_property("seconds", took)
     print(json.dumps(took, indent=1))  # noqa: T201
     assert made, "the page has made nothing"
-    until(lambda: not find_left(lab, made), what=f"all of {page} is gone", timeout_s=300)
+    expect_gone(lab, made, page)
     assert lab.servers.list_rows() == []
     Person(lab.plan).agree()
 
@@ -103,14 +103,47 @@ def list_ids(lab: OpenLab) -> set[str]:
     return found
 
 
-def find_left(lab: OpenLab, made: set[str]) -> set[str]:
-    """Find what is left of a page's in any Neutron, northbound or southbound database."""
-    left = made & list_ids(lab)
-    for tier in lab.plan.sites:
+def expect_gone(lab: OpenLab, made: set[str], page: str) -> None:
+    """Wait until nothing is left of what a page has made; otherwise say which rows are."""
+    left: dict[str, list[str]] = {}
+
+    def is_gone() -> bool:
+        left.clear()
+        left.update(find_left(lab, made))
+        return not left
+
+    try:
+        until(is_gone, what=f"all of {page} is gone", timeout_s=300)
+    except AssertionError as late:
+        rows = [f"{place}: {row}" for place, found in left.items() for row in found]
+        central = lab.tools.open_api(lab.plan.clouds_file, str(lab.plan.central.name))
+        jobs = [str(row) for row in central.get_all("site_job")]
+        said = [f"{late}; left are", *rows, "and central still has to tell sites", *jobs]
+        raise AssertionError("\n".join(said)) from late
+
+
+def find_left(lab: OpenLab, made: set[str]) -> dict[str, list[str]]:
+    """Find the rows that are left of a page's in any Neutron, northbound or southbound database.
+
+    Returns:
+        The rows, as they are shown, of each place that has some.
+    """
+    left: dict[str, list[str]] = {}
+    for tier in lab.plan.tiers:
+        api = lab.tools.open_api(lab.plan.clouds_file, str(tier.name))
+        for path, key in RESOURCES.items():
+            rows = api.call("GET", f"/v2.0/{path}")[key]
+            left[f"{path} of {tier.name}"] = [str(row) for row in rows if row["id"] in made]
+    for site in lab.plan.sites:
         for name, schema in (("nb", "OVN_Northbound"), ("sb", "OVN_Southbound")):
-            socket = lab.plan.tier_dir(tier) / f"{name}.sock"
+            socket = lab.plan.tier_dir(site) / f"{name}.sock"
             words = ["ovsdb-client", "dump", f"unix:{socket}", schema]
             done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
-            dump = done.stdout.replace("_", "-")  # groups of ports are called so
-            left |= {one for one in made if one in dump}
-    return left
+            table = ""
+            for line in done.stdout.splitlines():
+                if line.endswith(" table"):
+                    table = f"{line} of {name} of {site.name}"
+                # Groups of ports are called by ids with other dashes.
+                elif any(one in line.replace("_", "-") for one in made):
+                    left.setdefault(table, []).append(" ".join(line.split()))
+    return {place: rows for place, rows in left.items() if rows}

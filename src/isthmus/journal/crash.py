@@ -61,7 +61,9 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("central.desired.read", "neutron/central/site_api/desired.py"),
     # A site, carrying out what central said:
     ("apply.admitted", "neutron/local/materialise.py"),  # the batch is new enough
-    # An object is made; rules of a group, and who may use it, are to come.
+    # An object was looked for; it is not here, and made next.
+    *((f"apply.{one}.sought", f"neutron/local/resource/{one}.py") for one in RESOURCES),
+    # It is made; rules of a group, and who may use it, are to come.
     *((f"apply.{one}.made", f"neutron/local/resource/{one}.py") for one in RESOURCES),
     ("apply.network.removed", "neutron/local/resource/network.py"),
     ("apply.subnet.removed", "neutron/local/resource/subnet.py"),

@@ -4,16 +4,25 @@ Applying an item takes many transactions, most of them Neutron's own, and the ba
 between any two. So each of them asks, whatever it changed and by whatever means: work that must not
 continue commits nothing. What the work is about (a site's item of central's, a report at central)
 is asked for where Neutron's methods have no argument to say it.
+
+Neutron calls a method again, up to 20 times with pauses of up to 10 s, where a row is there
+already: it would choose another address or id. Such work brings ids of its own, so whoever makes
+the same object at the same moment is in its way each time, for more than two minutes. So a
+collision ends the call here at once; whoever carries out the work looks again what is there.
 """
 
 import contextvars
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
 import sqlalchemy as sa
+from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
+from neutron_lib.objects import exceptions as obj_exc
+from oslo_db import exception as db_exc
 from sqlalchemy.orm import Session
 
 from isthmus import errors
@@ -133,12 +142,35 @@ def find_subject(kind: type[_Subject]) -> _Subject | None:
     return next((one._subject for one in around if isinstance(one._subject, kind)), None)
 
 
+def is_collision(error: object) -> bool:
+    """Return whether an error of Neutron's says that a row is there already."""
+    if isinstance(error, n_exc.MultipleExceptions):  # of drivers or callbacks
+        return any(is_collision(one) for one in error.inner_exceptions)
+    return isinstance(error, db_exc.DBDuplicateEntry | obj_exc.NeutronDbObjectDuplicateEntry)
+
+
 def listen() -> None:
-    """Start to listen to every session of this process.
+    """Start to listen to every session of this process, and to Neutron's retries.
 
     Call it after other listeners have been added: what the question locks is then locked last.
     """
     db_api.sqla_listen(Session, "before_commit", _before_commit)
+    retries = db_api._retry_db_errors
+    native = retries.exception_checker
+    if getattr(native, "func", None) is not _is_retried:
+        retries.exception_checker = functools.partial(_is_retried, native)
+
+
+def _is_retried(native: Callable[[Exception], bool], error: Exception) -> bool:
+    """Return whether Neutron is to call a method again after an error.
+
+    What is about an item or a report is carried out again as a whole where it collides; what only
+    asks a question, and what finishes a commit, Neutron repeats as ever.
+    """
+    block = _current.get()
+    if block is not None and block.asks and find_subject(object) is not None:
+        return not is_collision(error) and native(error)
+    return native(error)
 
 
 def _before_commit(session: Session) -> None:

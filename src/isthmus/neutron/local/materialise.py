@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from neutron.extensions import securitygroup as ext_group
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
-from neutron_lib.objects import exceptions as obj_exc
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
@@ -58,13 +57,9 @@ _IN_PARTS = frozenset(
     }
 )
 
-#: What happens where another request creates or removes the same at the same moment.
-_COLLISIONS = (
-    db_exc.DBDuplicateEntry,
-    obj_exc.NeutronDbObjectDuplicateEntry,
-    ext_group.SecurityGroupRuleExists,
-    ext_group.SecurityGroupRuleNotFound,
-)
+#: What happens, besides `guard.is_collision`, where another request creates or removes the same at
+#: the same moment.
+_COLLISIONS = (ext_group.SecurityGroupRuleExists, ext_group.SecurityGroupRuleNotFound)
 #: How often an item is tried that collides. Each time some of it is there that was not before.
 _TRIES = 3
 
@@ -151,7 +146,8 @@ class Materialiser:
             try:
                 return self._try(context, item, work, keep_existing=keep_existing)
             except Exception as error:
-                if left_over and isinstance(error, _COLLISIONS):
+                collides = guard.is_collision(error) or isinstance(error, _COLLISIONS)
+                if left_over and collides:
                     continue  # whoever was faster has made it; then it is there
                 ours = from_any(error)
                 if isinstance(ours, errors.Broken):

@@ -1,9 +1,9 @@
 """Rows that Neutron keeps besides an object's own, left behind where only that is gone.
 
 A row that was removed by hand, or by a partial restore of the database, leaves its OVN revision
-number behind. Neutron then takes the duplicate for a collision with another writer and retries for
-minutes, which delays everything in the same batch. An object's own goes as it is made again
-(`owned.marking`); here is what goes with its parts, and with what Neutron makes by itself.
+number behind. Making the object collides with that each time, as with another writer. An object's
+own goes as it is made again (`owned.marking`); here is what goes with its parts, and with what
+Neutron makes by itself.
 """
 
 from collections.abc import Collection, Mapping, Sequence

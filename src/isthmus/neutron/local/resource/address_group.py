@@ -41,6 +41,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     group_id = state["id"]
     have = ADDRESS_GROUP.find(core, context, group_id)
     if have is None:
+        crash.point("apply.address_group.sought")
         _create(core, context, state)
         crash.point("apply.address_group.made")
         share(context, group_object.AddressGroupRBAC, state)

@@ -96,6 +96,7 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> bool:
     body["shared"] = False  # sharing is by RBAC rows alone
     if not body.get("qos_policy_id"):  # or Neutron would give it the default of its project here
         body.pop("qos_policy_id", None)
+    crash.point("apply.network.sought")
     try:
         core.create_network(context, {"network": body})
     except qos_exc.QosPolicyNotFound as error:

@@ -100,6 +100,7 @@ def ensure(
     theirs = {**state}  # the caller has marked its subnets
     have = PORT.find(core, context, state["id"])
     if have is None:
+        crash.point("apply.port.sought")
         was_up = up.is_up(state["id"])
         _create(core, context, theirs)
         crash.point("apply.port.made")

@@ -44,6 +44,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     policy_id = state["id"]
     have = QOS_POLICY.find(plugin, context, policy_id)
     if have is None:
+        crash.point("apply.qos_policy.sought")
         have = _create(plugin, context, state)
         crash.point("apply.qos_policy.made")
     else:

@@ -62,6 +62,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     router_id = state["id"]
     have = ROUTER.find(plugin, context, router_id)
     if have is None:
+        crash.point("apply.router.sought")
         body = make_body(_COLLECTION, state, _CREATED)
         body["external_gateway_info"] = None
         have = plugin.create_router(context, {"router": body})

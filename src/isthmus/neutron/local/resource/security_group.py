@@ -53,6 +53,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     group_id = state["id"]
     have = SECURITY_GROUP.find(core, context, group_id)
     if have is None:
+        crash.point("apply.security_group.sought")
         body = {
             "id": group_id,
             "project_id": state["project_id"],

@@ -67,6 +67,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     if have is None:
         body = make_body(_COLLECTION, _without_default_pools(state), _CREATED)
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
+        crash.point("apply.subnet.sought")
         try:
             core.create_subnet(context, {"subnet": body})
         except n_exc.NetworkNotFound as error:

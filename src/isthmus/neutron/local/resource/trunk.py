@@ -128,6 +128,7 @@ def _create(plugin: Any, context: Any, state: Mapping[str, Any]) -> None:
         status=trunk_constants.TRUNK_DOWN_STATUS,
         sub_ports=[_subport(context, one) for one in state["sub_ports"]],
     )
+    crash.point("apply.trunk.sought")
     with db_api.CONTEXT_WRITER.using(context):
         trunk.create()
         payload = events.DBEventPayload(context, resource_id=trunk.id, desired_state=trunk)

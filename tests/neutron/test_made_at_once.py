@@ -1,0 +1,106 @@
+"""Whoever comes second to make what somebody else is making finds it, and does not wait for it.
+
+Neutron's retry would try to make it again and again, for more than two minutes.
+"""
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.neutron.central_server import CentralServer
+from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.pausing import Pause
+from tests.neutron.server import site_user, tenant
+from tests.neutron.test_late_applies import Paused, send
+from tests.neutron.test_local_crash import check_addresses, make_port
+from tests.neutron.wan import Wan
+
+from isthmus.model.resource import ResourceType
+from isthmus.testing.ovn import OvnDatabases
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
+
+#: What the retry that Neutron uses logs at each further try.
+_TRIED_AGAIN = "Performing DB retry for function"
+_OF_PORT = (
+    ResourceType.ADDRESS_GROUP,
+    ResourceType.SECURITY_GROUP,
+    ResourceType.QOS_POLICY,
+    ResourceType.NETWORK,
+    ResourceType.SUBNET,
+    ResourceType.PORT,
+)
+
+
+@pytest.fixture(scope="module")
+def held(
+    central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Paused]:
+    """A site that can be held, and logs each try."""
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
+    wan = Wan(lambda: central.port, site_user("site2"))
+    pause = Pause(tmp_path_factory.mktemp("pause"))
+    try:
+        with OvnDatabases(folder) as ovn:
+            add_chassis(ovn, "hv3", "host3", "192.0.2.3")
+            place = tmp_path_factory.mktemp("site2")
+            levels = {"DEFAULT": {"debug": True}}
+            server = LocalServer(place, neutron_template, ovn, "site2", wan, extra=levels)
+            server.start(**pause.environment)
+            try:
+                server.wait_registered()
+                yield Paused(server, pause, wan)
+            finally:
+                server.kill()
+    finally:
+        wan.close()
+        shutil.rmtree(folder)
+
+
+def count_tries(held: Paused) -> int:
+    log = held.server.log()
+    assert " DEBUG " in log
+    return log.count(_TRIED_AGAIN)
+
+
+@pytest.mark.parametrize("kind", _OF_PORT)
+def test_of_two_batches_the_older_gives_up_at_once(
+    central: CentralServer, held: Paused, kind: ResourceType
+) -> None:
+    port, items = make_port(central)
+    number, before = held.next(), count_tries(held)
+    with held.pause.during(f"apply.{kind}.sought", lambda: send(held, items, number)) as done:
+        assert set(send(held, items).values()) == {""}
+    made = next(one["id"] for one in items if one["type"] == kind)
+    assert done["result"][made] == "isthmus.transient.stale"
+    assert count_tries(held) == before
+    here = held.server.get(f"ports/{port['id']}").only()
+    for name in ("mac_address", "fixed_ips", "security_groups"):
+        assert here[name] == port[name], name
+    check_addresses(held.server)
+
+
+@pytest.mark.parametrize("kind", [ResourceType.NETWORK, ResourceType.SUBNET])
+def test_a_person_makes_a_port_while_its_network_is_placed(
+    central: CentralServer, held: Paused, kind: ResourceType
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    network = central.create("network", user, name="n")
+    subnet = central.create(
+        "subnet", user, network_id=network["id"], cidr="10.0.0.0/24", ip_version=4
+    )
+    before = count_tries(held)
+    with held.pause.during(
+        f"apply.{kind}.sought",
+        lambda: held.server.try_create("port", user, network_id=network["id"]),
+    ) as done:
+        items = central.bundle("site2", "network", network["id"], project=network["project_id"])
+        assert set(send(held, items["items"]).values()) == {""}
+    assert done["result"].status == 201, done["result"].text
+    assert count_tries(held) == before
+    (address,) = done["result"].only()["fixed_ips"]
+    assert address["subnet_id"] == subnet["id"]
+    check_addresses(held.server)
