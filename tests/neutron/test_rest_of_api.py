@@ -94,8 +94,8 @@ class World:
     def put(self, path: str, kind: str, **values: Any) -> Reply:
         return self.server.call("PUT", f"/v2.0/{path}", {kind: values})
 
-    def find_segment(self) -> str:
-        return str(self.get(f"segments?network_id={self.vlan}").only()[0]["id"])
+    def find_segment(self, network: str = "") -> str:
+        return str(self.get(f"segments?network_id={network or self.vlan}").only()[0]["id"])
 
     def allocate(self) -> Reply:
         self.have_defaults()
@@ -153,6 +153,9 @@ PROBES: Mapping[str, Callable[[World], Reply]] = {
         cidr="10.78.0.0/24",
         ip_version=4,
         segment_id=on.find_segment(),
+    ),
+    "a network's segment deleted": lambda on: on.server.call(
+        "DELETE", f"/v2.0/segments/{on.find_segment(on.make_vlan(159))}"
     ),
     "metering": lambda on: on.post("metering/metering-labels", "metering_label", name="m"),
     "flavors": lambda on: on.post("flavors", "flavor", service_type="L3_ROUTER_NAT", name="f"),

@@ -29,7 +29,7 @@ from isthmus.model.site import Site
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, presence, reporting, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling
-from isthmus.neutron.central.provider_network import fabric, types
+from isthmus.neutron.central.provider_network import fabric, segments, types
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import freed, guard, isolation, sqlite
@@ -62,6 +62,7 @@ class CentralPlugin(Refusals, Recalling):
         self._isthmus = read_central(cfg.CONF)
         super().__init__()
         types.install(self.type_manager)
+        segments.listen()
         isolation.check_database()
         listener.listen()
         freed.listen(pick_leased)
@@ -119,6 +120,7 @@ class CentralPlugin(Refusals, Recalling):
 
     def create_network(self, context: Any, network: dict[str, Any]) -> Any:
         """Create a network; one on the fabric of a site is extended to it at once."""
+        segments.take_one(network["network"])
         site = self._choose_site(context, network["network"])
         made = super().create_network(context, network)
         if site is not None:
@@ -127,6 +129,8 @@ class CentralPlugin(Refusals, Recalling):
 
     def create_network_bulk(self, context: Any, networks: dict[str, Any]) -> Any:
         """Create networks; those on the fabric of a site are extended to it at once."""
+        for one in networks["networks"]:
+            segments.take_one(one["network"])
         sites = [self._choose_site(context, one["network"]) for one in networks["networks"]]
         made = super().create_network_bulk(context, networks)
         for site, one in zip(sites, made, strict=True):
@@ -179,10 +183,10 @@ class CentralPlugin(Refusals, Recalling):
     def _get_network_mtu(self, network_db: Any, validate: bool = True) -> int:
         mtu = int(super()._get_network_mtu(network_db, validate=validate))
         try:
-            segments = network_db["segments"]
+            present = network_db["segments"]
         except KeyError:
-            segments = [network_db]
-        if not any(segment.get("network_type") in TUNNELLED for segment in segments):
+            present = [network_db]
+        if not any(segment.get("network_type") in TUNNELLED for segment in present):
             return mtu
         largest = self._isthmus.underlay_mtu - TUNNEL_BYTES
         asked = network_db.get("mtu")

@@ -97,7 +97,7 @@ NETWORK = CentralResource(
             "qinq": fate.refused("tagged frames are not carried between sites"),
             "qos_policy_id": fate.CARRIED,
             "segments": fate.own(
-                "a network of several segments is not extended to sites, and says so"
+                "the only one is carried as provider attributes; several are refused"
             ),
             "status": fate.own("each tier's own"),
             "subnets": fate.DERIVED,
