@@ -14,6 +14,7 @@
     │   ├── Unreachable     nobody answered: does not count as an attempt
     │   ├── TimedOut        no answer in time: does not count as an attempt
     │   ├── Busy            somebody else holds it
+    │   ├── Unfinished      a part of it is done; the same call goes on from there
     │   └── Stale           the other side has not caught up yet
     │       └── Overtaken   what a decision rests on was changed meanwhile
     └── Broken          the outside answered and the answer is wrong: a person must look
@@ -129,6 +130,12 @@ class Unregistered(Busy):
     """The site has to register at central first."""
 
     code = "isthmus.transient.unregistered"
+
+
+class Unfinished(Transient):
+    """A part of it is done; the same call goes on from there."""
+
+    code = "isthmus.transient.unfinished"
 
 
 class Stale(Transient):

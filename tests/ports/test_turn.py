@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from isthmus import errors
 from isthmus.journal import turn as turn_form
 from isthmus.model.item import Item, ItemResult, taken
 from isthmus.model.resource import ResourceType
@@ -14,7 +15,9 @@ from isthmus.model.site import Site, SiteName
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
     from isthmus.neutron.central.site_api.report import take
+    from isthmus.neutron.db import guard
     from isthmus.neutron.local.materialise import Materialiser
+    from isthmus.neutron.local.trunk import subports
 
 SITE = SiteName("site1")
 
@@ -57,6 +60,27 @@ def test_all_are_carried_out_where_there_is_time(clock: Clock) -> None:
     assert list(unbounded.take(range(100))) == list(range(100))
     assert not bounded.over
     assert not unbounded.over
+
+
+def test_a_long_item_ends_in_time_and_is_a_part_further(clock: Clock) -> None:
+    many = [{"port_id": str(number)} for number in range(4 * subports.AT_ONCE)]
+
+    def deal_with(turn: turn_form.Turn | None) -> list[str]:
+        done: list[str] = []
+        with guard.Guarded(None, subject=turn):
+            for some in subports.in_time("t", many, "come"):
+                done += [one["port_id"] for one in some]
+                clock.now += turn_form.ENOUGH_S / 1.5
+        return done
+
+    assert len(deal_with(None)) == len(many)
+    assert len(deal_with(turn_form.Turn(bounded=False))) == len(many)
+    turn = turn_form.Turn()
+    with pytest.raises(errors.Unfinished, match=f"^{2 * subports.AT_ONCE} subports"):
+        deal_with(turn)
+    # Some come even where other items have had all the time.
+    with pytest.raises(errors.Unfinished, match=f"^{3 * subports.AT_ONCE} subports"):
+        deal_with(turn)
 
 
 @pytest.mark.parametrize("slow", [False, True])

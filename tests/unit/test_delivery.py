@@ -471,6 +471,54 @@ def test_answers_that_bring_nothing_to_an_end_are_asked_for_less_and_less_often(
     assert not bench.states()
 
 
+def test_an_object_that_takes_a_site_long_goes_on_without_an_attempt_and_stops_nobody() -> None:
+    bench = Bench(batch=4)
+    bench.want(*ports(12))
+    parts = 40
+
+    def work(items: Sequence[Item]) -> None:
+        nonlocal parts
+        bench.site.forgets, bench.site.refusals = set(), {}
+        if items[0].id == "p000" and parts:
+            parts -= 1
+            bench.clock.move(5)
+            bench.site.forgets = {item.id for item in items[1:]}
+            bench.site.refusals = {"p000": errors.Unfinished("160 subports have yet to come")}
+
+    bench.site.before = work
+    bench.delivery.run()
+    (job,) = (one for one in bench.journal.list_jobs() if one.key.id == "p000")
+    assert (job.attempts, job.last_error) == (
+        0,
+        "isthmus.transient.unfinished: 160 subports have yet to come",
+    )
+    bench.deliver_all()  # all others, at once
+    assert {one.id for one in bench.states()} == {"p000"}
+    assert parts == 39
+    calls = len(bench.site.batches)
+    while bench.states():
+        bench.deliver_all()
+        bench.clock.move(0.5)
+    assert len(bench.site.batches) - calls == 40
+
+
+def test_a_site_that_finishes_nothing_at_once_is_asked_less_and_less_often(bench: Bench) -> None:
+    """Of a hostile one, which has done nothing for what it calls unfinished."""
+    bench.want(*ports(400))
+    calls: list[int] = []
+
+    def reach_one(items: Sequence[Item]) -> None:
+        calls.append(len(items))
+        bench.site.forgets = {item.id for item in items[1:]}
+        bench.site.refusals = {items[0].id: errors.Unfinished("later")}
+
+    bench.site.before = reach_one
+    for _ in range(60):
+        bench.deliver_all()
+        bench.clock.move(1)
+    assert len(calls) < 30
+
+
 def test_central_that_does_not_answer_leaves_everything_due(bench: Bench) -> None:
     bench.want(NETWORK, PORT)
     bench.world.error = errors.Unreachable("central is away")

@@ -72,8 +72,8 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("apply.router.removed", "neutron/local/resource/router.py"),
     ("apply.port.merged", "neutron/local/resource/port.py"),  # what is agreed on is not noted yet
     ("apply.port.removed", "neutron/local/resource/port.py"),
-    ("apply.trunk.untied", "neutron/local/resource/trunk.py"),  # subports, still in the trunk
-    ("apply.trunk.emptied", "neutron/local/resource/trunk.py"),  # they are in it no more
+    ("apply.trunk.untied", "neutron/local/trunk/subports.py"),  # subports, still in the trunk
+    ("apply.trunk.emptied", "neutron/local/trunk/subports.py"),  # they are in it no more
     ("apply.trunk.removed", "neutron/local/resource/trunk.py"),
     ("apply.shadows", "neutron/local/materialise.py"),  # taken; OVN follows
     ("apply.done", "neutron/local/materialise.py"),  # one item, nobody told yet

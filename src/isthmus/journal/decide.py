@@ -72,6 +72,8 @@ def judge(
         return Settlement(claim=claim, outcome=Outcome.DONE, absent=absent)
     if "unreached" in error.fields:
         return put_back(claim, error=error, delay_s=0.0, counts=False)
+    if isinstance(error, errors.Unfinished):  # others come first, but it is nearer to its end
+        return put_back(claim, error=error, delay_s=ATTEMPTS.delay_s(1, uniform), counts=False)
     action = errors.consequence(error).journal
     patient = claim.attempts + 1 < PATIENCE
     waits = isinstance(error, ORDER_DEPENDENT) and patient

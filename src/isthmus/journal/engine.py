@@ -18,6 +18,7 @@ from isthmus import errors
 from isthmus.journal import crash, decide
 from isthmus.journal.backoff import ATTEMPTS, LaneWait
 from isthmus.journal.protocols import Carrier, Clock, Source, Store
+from isthmus.journal.turn import ENOUGH_S
 from isthmus.model.intent import Claim, Outcome, Settlement
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
@@ -144,6 +145,7 @@ class Delivery:
         reached, wait = self._size, LaneWait()
         if first:
             items = [wanted[claim.key] for claim in first]
+            began = self._clock.seconds()
             try:
                 with self._foreseen():
                     results = self._carrier.deliver(self.lane, items, sequence=batch.sequence)
@@ -164,7 +166,10 @@ class Delivery:
                 for claim, item, error in zip(first, items, became, strict=True)
             ]
             settlements += judged
-            if left and all(one.outcome is Outcome.AGAIN for one in judged):
+            came_nearer = any(isinstance(one, errors.Unfinished) for one in became) and (
+                self._clock.seconds() - began >= ENOUGH_S / 2  # a site that did something for it
+            )
+            if left and not came_nearer and all(one.outcome is Outcome.AGAIN for one in judged):
                 # What was not reached is due at once, and this came no nearer to the end of it.
                 wait = self._wait.failed(self._clock.seconds(), self._uniform())
         self._wait = wait

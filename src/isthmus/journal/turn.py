@@ -27,10 +27,15 @@ class Turn:
         self._until = time.monotonic() + ENOUGH_S if bounded else float("inf")
         self.over = False  #: whether something was left out
 
+    @property
+    def spent(self) -> bool:
+        """Return whether no more is to be begun."""
+        return time.monotonic() >= self._until
+
     def take(self, items: Iterable[_T]) -> Iterator[_T]:
         """Yield items as long as there is time, and one in any case."""
         for number, item in enumerate(items):
-            if number and time.monotonic() >= self._until:
+            if number and self.spent:
                 self.over = True
                 return
             yield item

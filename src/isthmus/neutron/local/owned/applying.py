@@ -5,6 +5,7 @@ the site's leases are accepted, and nothing is journalled: what came from centra
 reported back to it.
 """
 
+from isthmus.journal.turn import Turn
 from isthmus.model.item import Item
 from isthmus.neutron.db import guard
 
@@ -12,3 +13,8 @@ from isthmus.neutron.db import guard
 def current() -> Item | None:
     """Return the item that this thread carries out, if any."""
     return guard.find_subject(Item)
+
+
+def find_turn() -> Turn | None:
+    """Return how much time this thread has for what central sent; None where nobody bounds it."""
+    return guard.find_subject(Turn)

@@ -4,25 +4,23 @@ Neutron always gives a new trunk an id of its own, so the trunk is created here 
 Neutron's API creates, with the same events. ML2/OVN ties the subports to the parent after the
 transaction that changes a trunk; where a process died in between, or OVN did not answer, that is
 done by the next delivery.
+
+What is done for its subports stands in `isthmus.neutron.local.trunk.subports`.
 """
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.objects import trunk as trunk_object
-from neutron.plugins.ml2 import models as ml2_models
 from neutron.services.trunk import exceptions as trunk_exc
 from neutron.services.trunk import models
 from neutron_lib import exceptions as n_exc
-from neutron_lib.api.definitions import portbindings
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.db import api as db_api
-from neutron_lib.plugins import directory
 from neutron_lib.services.trunk import constants as trunk_constants
-from oslo_serialization import jsonutils
 
 from isthmus import errors
 from isthmus.federation.merge import changes
@@ -30,12 +28,12 @@ from isthmus.journal import crash
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply.owned import check_owned
 from isthmus.neutron.local.resource.row import LocalResource, by_id
+from isthmus.neutron.local.trunk import subports
 
 _UPDATED = ("name", "description", "admin_state_up")
 _PORTS = models_v2.Port.__table__
 _TRUNKS = models.Trunk.__table__
 _SUBPORTS = models.SubPort.__table__
-_BINDINGS = ml2_models.PortBinding.__table__
 
 
 def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
@@ -52,6 +50,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
         Stale: its parent port or a subport is not here yet.
         Conflict: a trunk of that id, or another one with its ports, was made at this site.
         Busy: OVN does not answer.
+        Unfinished: some of its subports have yet to come, or to go.
     """
     if plugin is None:
         raise errors.Unsupported(
@@ -63,25 +62,15 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
         check_owned(context, ResourceType.TRUNK, trunk_id)
         if keep_existing:
             return
-    wanted = {_key(one): one for one in state["sub_ports"]}
+    wanted = {subports.key(one): one for one in state["sub_ports"]}
     if have is not None:
         _release(plugin, context, have, wanted)
     _check_ports(context, state)
-    if have is None:
-        _create(plugin, context, state)
-    else:
-        _update(plugin, context, have, state, wanted)
-    _tie(plugin, context, state, wanted.values(), events.AFTER_CREATE)
+    there = _create(plugin, context, state) if have is None else have
+    _update(plugin, context, there, state, wanted)
+    subports.tie(plugin, context, state, wanted.values(), events.AFTER_CREATE)
     # What it changed of them is carried out for central, which is told of no such change.
-    _report(context, [*(one["port_id"] for one in wanted.values()), *_list_ids(have)])
-
-
-def _key(subport: Mapping[str, Any]) -> tuple[str, str, int]:
-    return subport["port_id"], subport["segmentation_type"], int(subport["segmentation_id"])
-
-
-def _list_ids(have: Mapping[str, Any] | None) -> list[str]:
-    return [one["port_id"] for one in have["sub_ports"]] if have is not None else []
+    subports.report(context, [one["port_id"] for one in wanted.values()])
 
 
 def _check_ports(context: Any, state: Mapping[str, Any]) -> None:
@@ -116,7 +105,8 @@ def _check_ports(context: Any, state: Mapping[str, Any]) -> None:
         raise errors.Stale(f"port {port_id} is still in trunk {other}")
 
 
-def _create(plugin: Any, context: Any, state: Mapping[str, Any]) -> None:
+def _create(plugin: Any, context: Any, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Create a trunk with the first of its subports; return it."""
     trunk = trunk_object.Trunk(
         context=context,
         id=state["id"],
@@ -126,7 +116,7 @@ def _create(plugin: Any, context: Any, state: Mapping[str, Any]) -> None:
         admin_state_up=state["admin_state_up"],
         port_id=state["port_id"],
         status=trunk_constants.TRUNK_DOWN_STATUS,
-        sub_ports=[_subport(context, one) for one in state["sub_ports"]],
+        sub_ports=[subports.build(context, one) for one in state["sub_ports"][: subports.AT_ONCE]],
     )
     crash.point("apply.trunk.sought")
     with db_api.CONTEXT_WRITER.using(context):
@@ -136,24 +126,16 @@ def _create(plugin: Any, context: Any, state: Mapping[str, Any]) -> None:
     crash.point("apply.trunk.made")
     payload = events.DBEventPayload(context, resource_id=trunk.id, states=(trunk,))
     registry.publish(resources.TRUNK, events.AFTER_CREATE, plugin, payload=payload)
-
-
-def _subport(context: Any, said: Mapping[str, Any]) -> Any:
-    port_id, kind, number = _key(said)
-    return trunk_object.SubPort(
-        context=context, port_id=port_id, segmentation_type=kind, segmentation_id=number
-    )
+    made: Mapping[str, Any] = plugin.get_trunk(context, trunk.id)
+    return made
 
 
 def _release(
     plugin: Any, context: Any, have: Mapping[str, Any], wanted: Mapping[Any, Mapping[str, Any]]
 ) -> None:
     """Let go of the subports that go, whatever else is missing: another trunk may wait for them."""
-    gone = [one for one in have["sub_ports"] if _key(one) not in wanted]
-    if gone:
-        with _enabled(plugin, context, have):
-            _remove_subports(plugin, context, have, gone)
-        _report(context, [one["port_id"] for one in gone])
+    gone = [one for one in have["sub_ports"] if subports.key(one) not in wanted]
+    subports.remove(plugin, context, have, gone)
 
 
 def _update(
@@ -167,14 +149,15 @@ def _update(
 
     Raises:
         Conflict: Neutron refuses a subport.
+        Unfinished: some have yet to come.
     """
     trunk_id = state["id"]
-    there = {_key(one) for one in have["sub_ports"]}
+    there = {subports.key(one) for one in have["sub_ports"]}
     comes = [one for key, one in wanted.items() if key not in there]
-    if comes:
+    for some in subports.in_time(trunk_id, comes, "come"):
         try:
             with _enabled(plugin, context, have):
-                plugin.add_subports(context, trunk_id, {"sub_ports": [dict(one) for one in comes]})
+                plugin.add_subports(context, trunk_id, {"sub_ports": [dict(one) for one in some]})
         except (n_exc.Conflict, n_exc.BadRequest) as error:
             raise errors.Conflict(f"trunk {trunk_id} cannot have its subports: {error}") from error
     said = {name: state[name] for name in _UPDATED if name in state}
@@ -199,97 +182,6 @@ def _set(plugin: Any, context: Any, trunk_id: str, changed: Mapping[str, Any]) -
         plugin.update_trunk(context, trunk_id, {"trunk": dict(changed)})
 
 
-def _remove_subports(
-    plugin: Any, context: Any, have: Mapping[str, Any], gone: Sequence[Mapping[str, Any]]
-) -> None:
-    """Untie subports from the parent, then remove them: of those that are gone nobody knows."""
-    _tie(plugin, context, have, gone, events.AFTER_DELETE)
-    crash.point("apply.trunk.untied")
-    body = {"sub_ports": [{"port_id": one["port_id"]} for one in gone]}
-    try:
-        plugin.remove_subports(context, have["id"], body)
-    except trunk_exc.SubPortNotFound as error:  # somebody else is at the same
-        raise errors.Stale(str(error)) from error
-    crash.point("apply.trunk.emptied")
-
-
-def _tie(
-    plugin: Any,
-    context: Any,
-    trunk: Mapping[str, Any],
-    subports: Collection[Mapping[str, Any]],
-    event: str,
-) -> None:
-    """Have ML2/OVN tie subports to their parent, or untie them, where it has not.
-
-    Args:
-        plugin: the trunk plugin.
-        context: an administrator's, with no transaction open.
-        trunk: the trunk.
-        subports: those that are to be tied or untied.
-        event: `AFTER_CREATE` to tie them, `AFTER_DELETE` to untie them.
-
-    Raises:
-        Busy: it cannot, because OVN does not answer.
-    """
-    parent = trunk["port_id"]
-    left = _find_left(context, parent, subports, event)
-    if not left:
-        return
-    known = trunk_object.Trunk.get_object(context, id=trunk["id"])
-    payload = events.DBEventPayload(
-        context,
-        resource_id=trunk["id"],
-        states=(known, known),
-        metadata={"subports": [_subport(context, one) for one in left]},
-    )
-    registry.publish(resources.SUBPORTS, event, plugin, payload=payload)
-    left = _find_left(context, parent, left, event)
-    if left and _is_ovns(context, parent):
-        raise errors.Busy(
-            f"OVN does not change ports {', '.join(sorted(one['port_id'] for one in left))} of "
-            f"trunk {trunk['id']} now"
-        )
-
-
-def _find_left(
-    context: Any, parent: str, subports: Collection[Mapping[str, Any]], event: str
-) -> list[Mapping[str, Any]]:
-    """List the subports that are not yet tied to a parent, or not yet untied.
-
-    ML2/OVN writes the parent and the tag into the binding profile, after it has written them into
-    the northbound database.
-    """
-    ids = [one["port_id"] for one in subports]
-    query = sa.select(_BINDINGS.c.port_id, _BINDINGS.c.profile).where(_BINDINGS.c.port_id.in_(ids))
-    with db_api.CONTEXT_READER.using(context):
-        rows = context.session.connection().execute(query).all()
-    profiles = {row.port_id: jsonutils.loads(row.profile or "{}") for row in rows}
-    left = []
-    for one in subports:
-        profile = profiles.get(one["port_id"], {})
-        tied = profile.get("parent_name") == parent
-        whole = tied and profile.get("tag") == int(one["segmentation_id"])
-        if tied if event == events.AFTER_DELETE else not whole:
-            left.append(one)
-    return left
-
-
-def _is_ovns(context: Any, port_id: str) -> bool:
-    """Return whether OVN has the VLANs of a port: not those of one that hardware switches."""
-    query = sa.select(_BINDINGS.c.vnic_type).where(_BINDINGS.c.port_id == port_id)
-    with db_api.CONTEXT_READER.using(context):
-        found = set(context.session.connection().scalars(query))
-    return found <= {portbindings.VNIC_NORMAL}
-
-
-def _report(context: Any, port_ids: Collection[str]) -> None:
-    """Record that central is to be told of subports: their owner is what it did not say."""
-    if port_ids:
-        with db_api.CONTEXT_WRITER.using(context):
-            directory.get_plugin().listener.note(context.session, sorted(set(port_ids)))
-
-
 def remove(plugin: Any, context: Any, trunk_id: str) -> None:
     """Remove a trunk; its ports stay.
 
@@ -298,6 +190,7 @@ def remove(plugin: Any, context: Any, trunk_id: str) -> None:
 
     Raises:
         Conflict: it is not central's.
+        Unfinished: some of its subports have yet to go.
     """
     if plugin is None:
         return
@@ -305,16 +198,9 @@ def remove(plugin: Any, context: Any, trunk_id: str) -> None:
     if have is None:
         return
     check_owned(context, ResourceType.TRUNK, trunk_id)
-    try:
-        if not have["admin_state_up"]:
-            _set(plugin, context, trunk_id, {"admin_state_up": True})
-        if have["sub_ports"]:
-            _remove_subports(plugin, context, have, have["sub_ports"])
-        _delete(plugin, context, trunk_id)
-    except trunk_exc.TrunkNotFound:
-        pass
+    subports.remove(plugin, context, have, have["sub_ports"])
+    _delete(plugin, context, trunk_id)
     crash.point("apply.trunk.removed")
-    _report(context, _list_ids(have))
 
 
 def _delete(plugin: Any, context: Any, trunk_id: str) -> None:
