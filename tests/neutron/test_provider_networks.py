@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, Reply, tenant
 from tests.neutron.test_own_networks import findings
 from tests.neutron.test_renewal import Pair
+from tests.neutron.test_trunks import mapped
 
 from isthmus.model.dataplane.ovn import LOCALNET_KEY
 from isthmus.testing.ovn import OvnDatabases
@@ -203,6 +205,32 @@ def test_central_chooses_a_vlan_of_its_ranges(pair: Pair, site_ovn: OvnDatabases
     for one in (*made, *again):
         assert central.call("DELETE", f"/v2.0/networks/{one.only()['id']}").status == 204
     pair.settle()
+
+
+def test_an_external_network_of_no_type_is_a_vlan_of_its_site_where_ml2_says_so(
+    neutron_template: Path, tmp_path: Path
+) -> None:
+    central = CentralServer(
+        tmp_path / "central", neutron_template, extra={"ml2": {"external_network_type": "vlan"}}
+    )
+    central.start()
+    try:
+        central.make_sites()
+        body = {"name": "out", "router:external": True}
+        nowhere = central.call("POST", "/v2.0/networks", {"network": body})
+        assert nowhere.refusal() == (400, "isthmus.refused.invalid")
+        assert "name one site's zone" in nowhere.text
+        there = central.create("network", ADMIN, availability_zone_hints=["zone2"], **body)
+        assert there["provider:network_type"] == "vlan"
+        assert mapped(central, there["id"]) == ["site2"]
+        bulk = [{**body, "availability_zone_hints": [zone]} for zone in ("zone1", "zone2")]
+        made = central.call("POST", "/v2.0/networks", {"networks": bulk}).only()
+        assert [mapped(central, one["id"]) for one in made] == [["site1"], ["site2"]]
+        inside = central.create("network", ADMIN, name="in", **{"router:external": False})
+        assert inside["provider:network_type"] == "geneve"
+        assert mapped(central, inside["id"]) == []
+    finally:
+        central.kill()
 
 
 def test_central_chooses_no_vlan_where_it_has_no_range(central: CentralServer) -> None:

@@ -21,6 +21,8 @@ from isthmus.model.topology import Hypervisor, Tier
 from isthmus.services import identity, logins, render
 from isthmus.services.identity import Endpoint, Interface
 
+#: What central's ML2 does where nothing else is said: an external network is a VLAN of a site.
+_BY_DEFAULT = {"ml2": {"external_network_type": "vlan"}}
 #: What the zygote imports: all that a Neutron or a Keystone of the lab loads at its start.
 PRELOAD = (
     "neutron.server.api",
@@ -214,8 +216,15 @@ def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
         if tier.is_central
         else render.Ovn(northbound=f"unix:{home}/nb.sock", southbound=f"unix:{home}/sb.sock"),
         isthmus={} if tier.is_central else _site_options(setting, tier),
-        extra=_nova_events(setting, tier) if setting.compute and not tier.is_central else {},
+        extra=_say_more(setting, tier),
     )
+
+
+def _say_more(setting: Setting, tier: Tier) -> render.Sections:
+    """Say what not every Neutron has."""
+    if tier.is_central:
+        return _BY_DEFAULT
+    return _nova_events(setting, tier) if setting.compute else {}
 
 
 def _nova_events(setting: Setting, site: Tier) -> render.Sections:

@@ -144,6 +144,7 @@ class CentralPlugin(Refusals, Recalling):
         return super().update_network(context, id, network)
 
     def _choose_site(self, context: Any, body: Mapping[str, Any]) -> Site | None:
+        body = fabric.with_default(body, cfg.CONF.ml2.external_network_type)
         if not fabric.is_provider(body):
             return None
         with translated(), reading(context) as connection:

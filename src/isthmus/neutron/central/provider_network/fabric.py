@@ -32,6 +32,19 @@ def is_provider(network: Mapping[str, Any]) -> bool:
     return network.get(_TYPE) in TYPES
 
 
+def with_default(body: Mapping[str, Any], kind: str | None) -> Mapping[str, Any]:
+    """Return a body that creates a network, with the type that ML2 gives external ones by default.
+
+    Args:
+        body: of the network that is to be made.
+        kind: ML2's `external_network_type`.
+    """
+    external = validators.is_attr_set(body.get("router:external")) and body["router:external"]
+    if not kind or not external or any(_find(body, one) for one in (_TYPE, _PHYSICAL, _ID)):
+        return body
+    return {**body, _TYPE: kind}
+
+
 def choose_site(sites: Iterable[Site], body: Mapping[str, Any]) -> Site:
     """Choose the site whose fabric a provider network is on.
 
@@ -48,10 +61,11 @@ def choose_site(sites: Iterable[Site], body: Mapping[str, Any]) -> Site:
     found = [site for site in sites if zone.serves(site, wanted)]
     if len(found) != 1:
         names = ", ".join(site.name for site in found) or "none"
+        physical = _find(body, _PHYSICAL)
         raise errors.Invalid(
-            f"a {body[_TYPE]} network is on the fabric of one site, and physical network "
-            f"{_find(body, _PHYSICAL)} may be that of: {names}; name one site's zone with "
-            "--availability-zone-hint"
+            f"a {body[_TYPE]} network is on the fabric of one site, and "
+            f"{f'physical network {physical}' if physical else 'that'} may be that of: {names}; "
+            "name one site's zone with --availability-zone-hint"
         )
     (site,) = found
     if site.state is not SiteState.ENABLED:
