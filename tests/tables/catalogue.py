@@ -6,12 +6,14 @@ told of. Behind each code stands a world that has it (`show`).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tests.tables import test_diagnose as plain
 from tests.tables import test_probe as sent
 from tests.tables.routed_faults import CASES, ROUTED, SERVICES, extra_route
 from tests.tables.routed_world import ask_routed, routed
 from tests.tables.test_diagnose import put, rules
+from tests.tables.test_healthy import GROWN, ask_broken
 from tests.tables.world import NET, B, Tables, ask, healthy
 
 from isthmus.diagnose.judge import Blocker, Diagnosis
@@ -51,7 +53,7 @@ WITHIN = (
     Fault("port security keeps out VRRP's MAC address"),
     Fault("an address twice", "port.address_twice"),
     Fault("a MAC address twice", "port.mac_twice"),
-    Fault("a subport of a trunk without its parent, or with another VLAN"),
+    Fault("a subport of a trunk without its parent, or with another VLAN", "lsp.no_parent"),
     Fault("a QoS limit that looks like loss"),
     Fault("nothing listens, or a firewall of the guest", "guest.refuses guest.silent"),
     Fault("RBAC, or a network of another project"),
@@ -60,14 +62,15 @@ WITHIN = (
     Fault("no DHCP agent on the network (ML2/OVS)"),
     Fault("no address is left"),
     Fault("another DHCP server"),
-    Fault("no metadata port, or none with an address"),
+    Fault("no metadata port, or none with an address", "metadata.no_address"),
     Fault("no metadata namespace on the hypervisor"),
-    Fault("the metadata agent hangs"),
+    Fault("the metadata agent hangs", "metadata.agent_behind"),
     Fault("no route to metadata"),
     Fault("metadata does not reach Nova"),
     Fault("cloud-init has no source"),
     Fault("no name server"),
-    Fault("no router advertisement, or of another mode"),
+    Fault("no router advertisement, or of another mode",
+          "lrp.no_advertisement lrp.other_advertisement"),
     Fault("no router joins the subnet", "router.none router.not_joined"),
     Fault("no gateway in the subnet, or another one",
           "subnet.no_gateway subnet.gateway_elsewhere"),
@@ -89,7 +92,7 @@ WITHIN = (
     Fault("the gateway's hypervisor is dead", "gateway.no_chassis gateway.failed_over"),
     Fault("BFD goes up and down"),
     Fault("BFD is up with nobody behind it"),
-    Fault("a gateway's row was made by hand"),
+    Fault("a gateway's row was made by hand", "gateway.by_hand"),
     Fault("no gateway in the availability zone", "router.not_at_site"),
     Fault("two active routers (ML2/OVS, HA)"),
     Fault("keepalived is told to reload too often (ML2/OVS)"),
@@ -104,7 +107,7 @@ WITHIN = (
     Fault("UDP between hypervisors is blocked", "probe.silent"),
     Fault("a wrong tunnel address", "host.encap_ip chassis.address_claimed chassis.encap_twice"),
     Fault("no common encapsulation", "chassis.encap_type"),
-    Fault("two hypervisors of one name"),
+    Fault("two hypervisors of one name", "host.system_id_twice"),
     Fault("two or stale rows of one hypervisor", "chassis.twice"),
     Fault("the underlay carries too little", "mtu.too_large probe.mtu"),
     Fault("the guest's interface carries another size", "host.tap_mtu"),
@@ -222,6 +225,7 @@ _OTHERS: dict[str, Callable[[], Diagnosis]] = {
     "lsp.not_disabled": _plain(put(plain.N2, "port", "id", B, admin_state_up=False)),
     "port.spoofed_address": lambda: ask(healthy(), address="10.0.0.99"),
     "route.through_server": _through_server,
+    **{code: partial(ask_broken, change) for code, change in GROWN.items()},
     "guest.refuses": _packets("refused", "tcp/443"),
     "guest.silent": _packets("silent", requests=6),
     "probe.answered": _packets("answered"),

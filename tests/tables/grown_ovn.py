@@ -102,7 +102,9 @@ def _router_rows(cloud: Grown, router: Router, site: str, into: Tables) -> None:
         size = net.cidr(family).partition("/")[2]
         ports.append({**bare, "_uuid": f"u-lrp-{row['id']}", "name": f"lrp-{row['id']}",
                       "mac": row["mac_address"],
-                      "networks": [f"{net.address(family, 1)}/{size}"]})  # fmt: skip
+                      "networks": [f"{net.address(family, 1)}/{size}"],
+                      "ipv6_ra_configs": {"address_mode": "slaac", "send_periodic": "true"}
+                      if family == 6 else {}})  # fmt: skip
         into["Logical_Switch_Port"].append(
             _plug(row["id"], "router", ["router"], **{"router-port": f"lrp-{row['id']}"})
         )
@@ -236,6 +238,7 @@ def south(cloud: Grown, site: str) -> Tables:
         "Encap": [{"_uuid": f"e-{host}", "chassis_name": f"c-{host}", "type": "geneve",
                    "ip": _tunnel(cloud, host)} for _, host in every],
         "Chassis_Private": [{"name": f"c-{host}", "nb_cfg": 7, "nb_cfg_timestamp": 0,
+                             "external_ids": {"neutron:ovn-metadata-sb-cfg": "6"},
                              "chassis": f"u-c-{host}"} for host in cloud.hosts[site]],
         "Port_Binding": bindings,
         "Datapath_Binding": [{"_uuid": f"dp-{net.id}", "tunnel_key": 1000 + net.number}

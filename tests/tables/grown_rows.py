@@ -65,6 +65,7 @@ def _network(net: Net) -> Row:
 def _subnets(net: Net) -> list[Row]:
     return [
         {"id": _subnet_id(net, family), "network_id": net.id, "cidr": net.cidr(family),
+         "ipv6_address_mode": "slaac" if family == 6 else None,
          "ip_version": family, "gateway_ip": net.address(family, 1), "enable_dhcp": True,
          "host_routes": []} for family in net.families
     ]  # fmt: skip
@@ -252,7 +253,7 @@ def _host(cloud: Grown, host: str) -> Iterator[Piece]:
     own = [one for one in cloud.servers if one.host == host]
     others = [one for some in cloud.hosts.values() for one in some if one != host]
     ids = {"ovn-is-interconn": "true", "ovn-encap-ip": _tunnel(cloud, host),
-           "ovn-encap-type": "geneve"}  # fmt: skip
+           "ovn-encap-type": "geneve", "system-id": f"c-{host}"}  # fmt: skip
     yield *here, "Open_vSwitch", [{"external_ids": ids, "ovs_version": "3.1"}]
     yield *here, "Interface", [
         *({"name": f"tap{one.number}", "type": "", "external_ids": {"iface-id": one.id},

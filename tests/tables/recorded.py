@@ -17,7 +17,7 @@ from isthmus.diagnose.world import Source
 CENTRAL = (Source.CENTRAL, "central")
 AT = "2026-01-01T00:00:00Z"
 #: Tables that a world has beside those that a source has: they are made when it is read.
-_MADE = frozenset({"twin"})
+_MADE = frozenset({"twin", "metadata_port"})
 
 
 def make_dump(tables: Tables | None = None) -> Dump:
@@ -44,6 +44,10 @@ def make_dump(tables: Tables | None = None) -> Dump:
 
 def _complete(told: Tables) -> None:
     """Add what a source has, and a world may do without."""
+    for (source, _), found in told.items():
+        if source is Source.NEUTRON:
+            owner = {"device_owner": "network:distributed", "binding:host_id": ""}
+            found["port"] += [{**row, **owner} for row in found["metadata_port"]]
     more = {"network": {"name": "net1"}, "subnet": {"cidr": "10.0.0.0/24"},
             "port": {"project_id": "p"}, "security_group": {"project_id": "p"}}  # fmt: skip
     for (source, _), found in told.items():

@@ -358,6 +358,9 @@ DEGRADED: dict[str, tuple[Break, Question]] = {
     "gateway.failed_over": (
         both(add(NB1, "gateway_host", port=f"lrp-{GW}", chassis_name="c7", priority=9),
              add(SB1, "Chassis", _uuid="u-c7", name="c7", hostname="h7", other_config={})), OUT),
+    "gateway.by_hand": (
+        add(NB1, "gateway_host", port=f"lrp-{GW}", chassis_name="c1", priority=1,
+            name=f"lrp-{GW}-c1"), OUT),
     "return_policy.foreign": (
         hang(NB1, "policies", "Logical_Router_Policy", priority=5, action="drop",
              match="ip4.src == 10.0.0.5", nexthops=[]), OUT),

@@ -91,6 +91,7 @@ BLOCKED: dict[str, Break] = {
     "network.admin_down": put(CENTRAL, "network", "id", NET, admin_state_up=False),
     "port.unbound": put(N1, "port", "id", A, binding__host_id="", binding__vif_type="unbound"),
     "port.binding_failed": put(N1, "port", "id", A, binding__vif_type="binding_failed"),
+    "lsp.no_parent": put(N1, "port", "id", A, device_owner="trunk:subport", device_id="trunk"),
     "port.not_active": put(N1, "port", "id", A, status="DOWN"),
     "port.no_address": put(N1, "port", "id", A, fixed_ips=[]),
     "policy.no_groups": put(N2, "port", "id", B, security_groups=[]),
@@ -187,6 +188,9 @@ BLOCKED: dict[str, Break] = {
 }  # fmt: skip
 
 DEGRADED: dict[str, Break] = {
+    "metadata.agent_behind": put(
+        SB1, "Chassis_Private", "name", "c1", external_ids={"neutron:ovn-metadata-sb-cfg": "3"}),
+    "metadata.no_address": put(N1, "metadata_port", "network_id", NET, fixed_ips=[]),
     "lsp.addresses": put(NB1, "Logical_Switch_Port", "name", A, addresses=["fa:16:3e:00:00:05"]),
     "port.address_twice": add(
         N2, "twin", id="port-c", network_id=NET, mac_address="fa:16:3e:00:00:09",
@@ -242,6 +246,14 @@ DEGRADED: dict[str, Break] = {
 _OF_ROUTERS = {
     Hop.GATEWAY, Hop.ROUTE, Hop.TRANSIT, Hop.EXIT, Hop.OUTSIDE, Hop.ENTRY,
 }  # fmt: skip
+
+
+def test_a_subport_is_plugged_in_by_its_parent() -> None:
+    tables = healthy()
+    put(N1, "port", "id", A, device_owner="trunk:subport", device_id="trunk")(tables)
+    put(NB1, "Logical_Switch_Port", "name", A, parent_name=["parent"], tag=[7])(tables)
+    put(H1, "Interface", "name", "tap1", iface_id="parent")(tables)
+    assert ask(tables).word is Word.REACHABLE, ask(tables).blockers
 
 
 def test_a_healthy_pair_is_reachable() -> None:

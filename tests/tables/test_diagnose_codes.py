@@ -14,6 +14,9 @@ _CODE = re.compile(r'"([a-z_]+(?:\.[a-z_]+)+)"')
 BY_NAME = {
     "acl.extra",
     "acl.not_understood",
+    "host.system_id_twice",
+    "lrp.no_advertisement",
+    "lrp.other_advertisement",
     "lsp.not_disabled",
     "port.spoofed_address",
     "route.through_server",
@@ -24,7 +27,8 @@ def test_every_code_has_a_case() -> None:
     codes = {code for file in ROOM.rglob("*.py") for code in _CODE.findall(file.read_text())}
     cases = {*BLOCKED, *DEGRADED, *CASES}
     assert codes - cases == BY_NAME
-    tests = [Path(__file__).with_name(f"test_diagnose{one}.py") for one in ("", "_routed")]
+    names = ("test_diagnose", "test_diagnose_routed", "test_healthy")
+    tests = [Path(__file__).with_name(f"{one}.py") for one in names]
     asked = {code for code in BY_NAME for file in tests if f'"{code}"' in file.read_text()}
     assert BY_NAME - asked == {"lsp.not_disabled"}  # below
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -80,6 +81,61 @@ def test_in_such_a_cloud_a_fault_is_found(seed: int) -> None:
                 row["enabled"] = [False]
         found = ask(dump, question)
         assert [one.verdict.code for one in found.blockers] == ["lsp.disabled"], question
+
+
+Change = Callable[[Dump, Diagnosis], bool]
+
+
+def one_name(dump: Dump, well: Diagnosis) -> bool:
+    """Give both hypervisors of a question one name in OVN."""
+    one, other = well.ways[0].sender, well.ways[0].receiver
+    if one.site != other.site or not one.host or not other.host or one.host == other.host:
+        return False
+    for host in (one.host, other.host):
+        rows: list[Any] = dump.tables[Source.HOST, host]["Open_vSwitch"]
+        rows[0]["external_ids"]["system-id"] = "same"
+    return True
+
+
+def advertise(**configs: str) -> Change:
+    """Let the sender's router say something else of IPv6."""
+
+    def change(dump: Dump, well: Diagnosis) -> bool:
+        way = well.legs[0][0]
+        if way.packet.family != 6 or not way.course.passages:
+            return False
+        enters = way.course.passages[0].enters or {}
+        rows: list[Any] = dump.tables[Source.NB, way.sender.site]["Logical_Router_Port"]
+        for row in rows:
+            if row["name"] == f"lrp-{enters['id']}":
+                row["ipv6_ra_configs"] = configs
+        return True
+
+    return change
+
+
+#: code: what is wrong, if a question that is well meets it.
+GROWN: dict[str, Change] = {
+    "host.system_id_twice": one_name,
+    "lrp.no_advertisement": advertise(),
+    "lrp.other_advertisement": advertise(address_mode="dhcpv6_stateful"),
+}
+
+
+def ask_broken(change: Change) -> Diagnosis:
+    """Break a cloud out of a seed, the first of whose questions one meets the fault; and ask it."""
+    for seed in range(1, 100):
+        cloud = grow(seed)
+        for question in draw(cloud, seed, 10):
+            dump = make_dump(cloud)
+            if change(dump, ask(dump, question)):
+                return ask(dump, question)
+    raise LookupError
+
+
+@pytest.mark.parametrize("code", GROWN)
+def test_what_only_such_a_cloud_can_have_is_named(code: str) -> None:
+    assert ask_broken(GROWN[code]).blockers[0].verdict.code == code
 
 
 def _take(dump: Dump, place: tuple[Source, str], table: str, name: str) -> None:

@@ -124,6 +124,8 @@ def _neutron(site: str) -> dict[str, list[dict[str, Any]]]:
         "subnet": [{"id": SUBNET, "network_id": NET}],
         "security_group": [_group()],
         "twin": [port(mine, "h")],
+        "metadata_port": [{"id": "meta", "network_id": NET, "fixed_ips": [
+            {"subnet_id": SUBNET, "ip_address": f"10.0.0.{last + 90}"}]}],
         "site_shadow": [
             {"id": other, "network_id": NET, "site": far, "chassis": {A: "c1", B: "c2"}[other],
              "port_key": KEYS[other], "mac_address": f"fa:16:3e:00:00:0{last}",
@@ -138,7 +140,7 @@ def _host(host: str) -> dict[str, list[dict[str, Any]]]:
         if host == "h1"
         else (B, A, "172.30.2.11", "172.30.1.11")
     )
-    ids = {"ovn-is-interconn": "true", "ovn-encap-ip": ip}
+    ids = {"ovn-is-interconn": "true", "ovn-encap-ip": ip, "system-id": f"id-{host}"}
     return {
         "Open_vSwitch": [{"external_ids": ids}],
         "Interface": [

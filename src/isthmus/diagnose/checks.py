@@ -1,6 +1,16 @@
 """All checks, in the order in which a cause explains what comes after it."""
 
-from isthmus.diagnose.check import chassis, first_boot, host, port, presence, row, rules, shadow
+from isthmus.diagnose.check import (
+    chassis,
+    first_boot,
+    host,
+    metadata,
+    port,
+    presence,
+    row,
+    rules,
+    shadow,
+)
 from isthmus.diagnose.check.look import Check
 from isthmus.diagnose.check.routed import (
     exit_row,
@@ -32,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     *shadow.CHECKS,
     *host.CHECKS,
     port.PLUGGED,
+    *metadata.CHECKS,
     *presence.ON_THE_WAY,
     *first_boot.CHECKS,
 )

@@ -70,7 +70,9 @@ def check_daemons(look: Look) -> Iterator[Verdict]:
 def check_tap(look: Look) -> Iterator[Verdict]:
     """Yield a port that has no interface on its hypervisor, several, or a dead one."""
     end, host = look.sender, look.sender.host
-    rows = list(look.world.list(Source.HOST, host, "Interface", iface_id=end.id))
+    lsp = look.lsp(end.site, end.id) if look.world.has(Source.NB, end.site) else None
+    parent = first((lsp or {}).get("parent_name"))  # frames of a subport come by its parent
+    rows = list(look.world.list(Source.HOST, host, "Interface", iface_id=parent or end.id))
     if not rows:
         yield broken(
             "host.no_interface",
@@ -148,6 +150,25 @@ def check_connections(look: Look) -> Iterator[Verdict]:
                 look.evidence(Source.HOST, host, f"dpctl/ct-get-nconns={count}, maxconns={most}"),
                 f"on {host}: ovs-appctl dpctl/ct-set-maxconns {max(2 * most, _CONNECTIONS)}",
             )
+
+
+def check_names(look: Look) -> Iterator[Verdict]:
+    """Yield two hypervisors of one name in OVN: each takes the other's row."""
+    one, other = look.sender, look.receiver
+    theirs: Row = next(iter(look.world.rows(Source.HOST, other.host, "Open_vSwitch")), {})
+    their_name = (theirs.get("external_ids") or {}).get("system-id")
+    mine = str(_settings(look).get("system-id") or "")
+    if one.site == other.site and mine and mine == their_name:
+        both = sorted((one.host, other.host))
+        yield broken(
+            "host.system_id_twice",
+            Subject(mine, "chassis", one.site),
+            f"hypervisors {' and '.join(both)} of site {one.site} call themselves {mine} both: "
+            "each takes the other's row in OVN",
+            look.evidence(Source.HOST, one.host, f"external_ids:system-id={mine} on both"),
+            f"on {both[1]}: ovs-vsctl set Open_vSwitch . external_ids:system-id=$(uuidgen); "
+            "systemctl restart ovn-controller",
+        )
 
 
 def check_mappings(look: Look) -> Iterator[Verdict]:
@@ -238,6 +259,8 @@ DAEMONS = Check(
     needs=_HOST, vital=False,
 )  # fmt: skip
 CHECKS = (
+    Check(name="names of hypervisors", hop=Hop.TUNNEL, run=check_names, skips=across_hosts,
+          needs=_HOST, vital=False),
     Check(name="tunnel address", hop=Hop.TUNNEL, run=check_own_address, skips=on_a_host,
           needs=(*_HOST, Need.SENDER_SB), vital=False),
     Check(name="connections", hop=Hop.SENDER_TAP, run=check_connections, skips=on_a_host,

@@ -22,6 +22,8 @@ from isthmus.model.dataplane.ovn import CHASSIS_OPTION, KEY_OPTION, SWITCH_PREFI
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
+#: Whose frames come by another port, with a VLAN (neutron_lib constants).
+SUBPORT_OWNER = "trunk:subport"
 _NB = (Need.SENDER_NB,)
 _BOTH = (Need.SENDER_NB, Need.SENDER_SB)
 
@@ -88,8 +90,20 @@ def check_switch_port(look: Look) -> Iterator[Verdict]:
 
 
 def _check_kind(look: Look, end: End, row: Row) -> Iterator[Verdict]:
-    """Yield a port of a server that OVN takes for an address of others, or that is moving."""
+    """Yield a port that OVN takes for another kind than it is, or that is moving."""
     options = row.get("options") or {}
+    is_subport = end.port.get("device_owner") == SUBPORT_OWNER
+    if is_subport and not (first(row.get("parent_name")) and first(row.get("tag"))):
+        yield broken(
+            "lsp.no_parent",
+            port_of(end),
+            f"port {end.label} is a subport of trunk {end.port.get('device_id')}, and OVN at site "
+            f"{end.site} does not know by which port and VLAN its frames come",
+            _seen(look, f"Logical_Switch_Port {end.id} has parent_name="
+                        f"{first(row.get('parent_name'))} tag={first(row.get('tag'))}"),
+            f"take it out of the trunk and put it in again: {OPENSTACK} network trunk unset "
+            f"--subport {end.id} {end.port.get('device_id') or 'TRUNK'}",
+        )  # fmt: skip
     parents = str(options.get("virtual-parents") or "").replace(",", ", ")
     if row.get("type") == "virtual" and end.host:
         yield broken(

@@ -13,6 +13,10 @@ from isthmus.model.site import CENTRAL
 
 Rows = Sequence[Row]
 
+#: Whose port answers for metadata on each hypervisor (neutron_lib constants).
+METADATA_OWNER = "network:distributed"
+_METADATA = ("id", "network_id", "device_owner", "fixed_ips")
+
 #: Of a port, what tells whether it is another one with the same address.
 _TWIN = ("id", "network_id", "mac_address", "fixed_ips")
 
@@ -81,6 +85,10 @@ def site_tasks(api: Api, site: str, central: Rows, networks: list[Row]) -> Itera
     yield Task(Source.NEUTRON, site, "networks", lambda: _site_networks(api, networks))
     yield Task(Source.NEUTRON, site, "security groups", lambda: _site_groups(api, central))
     yield Task(
+        Source.NEUTRON, site, "metadata ports",
+        lambda: {"metadata_port": _metadata_ports(api, central)},
+    )  # fmt: skip
+    yield Task(
         Source.NEUTRON, site, "shadows",
         lambda: {"site_shadow": api.list("site_shadow", id=[row["id"] for row in central])},
     )  # fmt: skip
@@ -90,6 +98,12 @@ def _site_ports(api: Api, central: Rows) -> dict[str, list[Row]]:
     found = _twins(api, central, fields=())
     ids = {port["id"] for port in central}
     return {"port": [row for row in found if row["id"] in ids], "twin": found}
+
+
+def _metadata_ports(api: Api, ports: Rows) -> list[Row]:
+    networks = sorted({row["network_id"] for row in ports})
+    wanted = {"network_id": networks, "device_owner": METADATA_OWNER, "fields": [*_METADATA]}
+    return api.list("port", **wanted) if networks else []
 
 
 def _site_networks(api: Api, networks: Iterable[Row]) -> dict[str, list[Row]]:

@@ -12,13 +12,14 @@ from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 _SWITCH = ("_uuid", "name", "acls", "other_config")
 _PORT = (
     "_uuid", "name", "type", "enabled", "options", "addresses", "port_security", "dhcpv4_options",
-    "up", "external_ids",
+    "up", "external_ids", "parent_name", "tag",
 )  # fmt: skip
 _ACL = ("_uuid", "direction", "priority", "action", "match", "external_ids")
 _BINDING = (
     "_uuid", "logical_port", "type", "tunnel_key", "chassis", "datapath", "up", "options",
 )  # fmt: skip
 _CHASSIS = ("_uuid", "name", "hostname", "other_config", "external_ids")
+_PRIVATE = ("name", "nb_cfg", "nb_cfg_timestamp", "chassis", "external_ids")
 _ENCAP = ("_uuid", "chassis_name", "ip", "type")
 
 
@@ -69,7 +70,7 @@ def _southbound(sb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
         Select("SB_Global", columns=("nb_cfg",)),
         Select("Chassis", columns=_CHASSIS),
         Select("Encap", columns=_ENCAP),
-        Select("Chassis_Private", columns=("name", "nb_cfg", "nb_cfg_timestamp", "chassis")),
+        Select("Chassis_Private", columns=_PRIVATE),
         *(Select("Port_Binding", (("logical_port", "==", p["id"]),), _BINDING) for p in ports),
     ]
     globals_, chassis, encaps, private, *rest = sb.select(selects)

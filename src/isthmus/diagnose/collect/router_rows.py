@@ -15,6 +15,7 @@ _ROUTER = (
 )  # fmt: skip
 _ROUTER_PORT = (
     "_uuid", "name", "mac", "networks", "enabled", "gateway_chassis", "ha_chassis_group", "options",
+    "ipv6_ra_configs",
 )  # fmt: skip
 _LSP = ("_uuid", "name", "type", "options", "addresses", "enabled", "external_ids")
 #: Of rows that hang on a router: the column that names them, their table, their columns.
@@ -120,7 +121,7 @@ def _scheduled(nb: Database, ports: Sequence[Row]) -> list[Row]:
     named = {str(port["name"]): widen(port, "ha_chassis_group") for port in ports}
     first = _Reads(nb)
     for name, port in named.items():
-        columns = ("chassis_name", "priority")
+        columns = ("name", "chassis_name", "priority")
         first.row(name, "HA_Chassis_Group", port["ha_chassis_group"], ("ha_chassis",))
         first.row(f"{name}/", "Gateway_Chassis", port["gateway_chassis"], columns)
     found = first.ask()

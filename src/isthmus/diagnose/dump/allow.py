@@ -48,7 +48,7 @@ _NETWORK: Columns = {
 _ROUTES = some(row(_words("destination", "nexthop")))
 _SUBNET: Columns = {
     **_words("id", "network_id", "cidr", "gateway_ip"), "ip_version": number, "enable_dhcp": flag,
-    "host_routes": _ROUTES,
+    "host_routes": _ROUTES, "ipv6_address_mode": word,
 }  # fmt: skip
 _RULE: Columns = {
     **_words("id", "direction", "ethertype", "remote_ip_prefix", "normalized_cidr",
@@ -119,6 +119,7 @@ _NB: Mapping[str, Columns] = {
         **_words("_uuid", "name"), "type": line, "enabled": optional(flag), "up": optional(flag),
         "options": _LSP_OPTIONS, "addresses": some(line), "port_security": some(line),
         "dhcpv4_options": optional(word), "external_ids": _MARKS,
+        "parent_name": optional(word), "tag": optional(number),
     },
     "Port_Group": {**_words("_uuid", "name"), "ports": _REFS, "acls": _REFS},
     "ACL": {**_words("_uuid", "direction", "action"), "priority": number, "match": text,
@@ -133,6 +134,7 @@ _NB: Mapping[str, Columns] = {
         "gateway_chassis": _REFS, "ha_chassis_group": optional(word),
         "options": keys("gateway_mtu", "reside-on-redirect-chassis", "redirect-type",
                         "requested-tnl-key"),
+        "ipv6_ra_configs": keys("address_mode", "send_periodic"),
     },
     "Logical_Router_Static_Route": {**_words("_uuid", "ip_prefix", "nexthop"),
                                     "policy": optional(word), "external_ids": _MARKS},
@@ -154,7 +156,8 @@ _SB: Mapping[str, Columns] = {
                 "external_ids": _CHASSIS_KEYS},
     "Encap": _words("_uuid", "chassis_name", "ip", "type"),
     "Chassis_Private": {"name": word, "nb_cfg": number, "nb_cfg_timestamp": number,
-                        "chassis": optional(word)},
+                        "chassis": optional(word),
+                        "external_ids": keys("neutron:ovn-metadata-sb-cfg")},
     "Port_Binding": {
         **_words("_uuid", "logical_port", "datapath"), "type": line, "tunnel_key": number,
         "chassis": optional(word), "up": optional(flag), "options": _LSP_OPTIONS,
@@ -167,7 +170,8 @@ _HOST: Mapping[str, Columns] = {
     "Open_vSwitch": {
         "ovs_version": optional(word),
         "external_ids": keys("ovn-is-interconn", "ovn-encap-ip", "ovn-encap-type",
-                             "ovn-bridge-mappings", "ovn-cms-options", "ovn-monitor-all"),
+                             "ovn-bridge-mappings", "ovn-cms-options", "ovn-monitor-all",
+                             "system-id"),
     },
     "Interface": {
         "name": word, "type": line,

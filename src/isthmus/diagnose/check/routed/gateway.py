@@ -77,6 +77,17 @@ def check_claim(look: Look) -> Iterator[Verdict]:
     if gateway is None:
         return
     name, router_id = f"lrp-{gateway['id']}", look.course.router_id
+    for one in look.world.list(Source.NB, site, "gateway_host", port=name):
+        if str(one.get("name") or "") == f"{name}-{one['chassis_name']}":
+            yield degraded(
+                "gateway.by_hand",
+                subject("router", router_id, site),
+                f"somebody has bound the gateway of {router_of(look, router_id)} to "
+                f"{one['chassis_name']} by hand: Neutron does not move it when that is gone",
+                look.evidence(Source.NB, site, f"Gateway_Chassis {one['name']}"),
+                f"ovn-nbctl lrp-del-gateway-chassis {name} {one['chassis_name']}   # at site "
+                f"{site}",
+            )
     members = sorted(
         look.world.list(Source.NB, site, "gateway_host", port=name),
         key=lambda one: -int(one.get("priority") or 0),

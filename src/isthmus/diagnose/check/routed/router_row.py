@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, first
+from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, degraded, first
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.check.routed.words import network_of, router_of, routers_on, subject
 from isthmus.diagnose.course import Kind, Passage
@@ -165,6 +165,34 @@ def _check_plug(look: Look, port: Row, name: str, what: str) -> Iterator[Verdict
     )  # fmt: skip
 
 
+def check_advertised(look: Look) -> Iterator[Verdict]:
+    """Yield a router that tells the sender's network nothing of IPv6, or something else."""
+    site, passages = look.sender.site, look.course.passages
+    enters = passages[0].enters if passages else None
+    if enters is None or look.way.packet.family != 6 or not look.sender.is_port:
+        return
+    for fixed in enters.get("fixed_ips") or ():
+        subnet = look.fabric.subnet(fixed["subnet_id"]) or {}
+        wanted = str(subnet.get("ipv6_address_mode") or "").replace("-", "_")
+        name = f"lrp-{enters['id']}"
+        row = look.world.find(Source.NB, site, "Logical_Router_Port", name=name)
+        told = str(((row or {}).get("ipv6_ra_configs") or {}).get("address_mode") or "")
+        if row is None or not wanted or told == wanted:
+            continue
+        where = f"{router_of(look, str(enters['device_id']))} at site {site}"
+        yield degraded(
+            "lrp.other_advertisement" if told else "lrp.no_advertisement",
+            subject("port", enters["id"], site),
+            f"{where} tells guests of {network_of(look, str(enters['network_id']))} "
+            + (f"to take addresses by {told}, and the subnet is {wanted}" if told
+               else "nothing of IPv6: they have no default route, or lose it"),
+            look.evidence(Source.NB, site, f"Logical_Router_Port {name} has ipv6_ra_configs: "
+                          f"address_mode={told or 'none'}"),
+            f"ovn-nbctl set Logical_Router_Port {name} ipv6_ra_configs:address_mode={wanted} "
+            f"ipv6_ra_configs:send_periodic=true   # at site {site}",
+        )  # fmt: skip
+
+
 def check_learned(look: Look) -> Iterator[Verdict]:
     """Yield an address of the way that the site's router has learned with another MAC."""
     site = look.sender.site
@@ -194,6 +222,8 @@ CHECKS = (
     Check(name="routers in OVN", hop=Hop.GATEWAY, run=check_router, skips=at_a_router, needs=_NB),
     Check(name="ports of routers in OVN", hop=Hop.GATEWAY, run=check_ports, skips=at_a_router,
           needs=_NB),
+    Check(name="router advertisements", hop=Hop.GATEWAY, run=check_advertised, skips=at_a_router,
+          needs=(Need.CENTRAL, Need.SENDER_NB), vital=False),
     Check(name="learned addresses", hop=Hop.ROUTE, run=check_learned, skips=at_a_router,
           needs=(Need.SENDER_SB,), vital=False),
 )  # fmt: skip

@@ -1,0 +1,74 @@
+"""What answers guests for metadata: the agent of the hypervisor, and the port of the network."""
+
+from collections.abc import Iterator
+
+from isthmus.diagnose.check.look import (
+    Check,
+    Hop,
+    Look,
+    Need,
+    degraded,
+    from_a_site,
+    on_a_host,
+)
+from isthmus.diagnose.route.fabric import addresses
+from isthmus.diagnose.world import Source
+from isthmus.model.site import CENTRAL
+from isthmus.model.verdict import Subject, Verdict
+
+#: Where the metadata agent of a hypervisor writes how far it is (neutron common/ovn/constants.py).
+_DONE = "neutron:ovn-metadata-sb-cfg"
+#: As far behind as Neutron takes an agent for alive: it asks, and then they answer.
+_MOST_BEHIND = 1
+
+
+def check_agent(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor whose metadata agent does not take over what changes."""
+    end = look.sender
+    chassis = look.chassis_of(end) or {}
+    world = next(iter(look.world.rows(Source.SB, end.site, "SB_Global")), {})
+    private = look.world.find(Source.SB, end.site, "Chassis_Private", name=chassis.get("name"))
+    said = ((private or {}).get("external_ids") or {}).get(_DONE)
+    wanted = int(world.get("nb_cfg") or 0)
+    if said is None or wanted - int(said) <= _MOST_BEHIND:
+        return
+    yield degraded(
+        "metadata.agent_behind",
+        Subject(str(chassis.get("name")), "chassis", end.site),
+        f"the metadata agent of hypervisor {end.host} is {wanted - int(said)} changes behind: it "
+        "does not run, hangs, or is not connected, and guests get neither keys nor host names",
+        look.evidence(
+            Source.SB, end.site, f"Chassis_Private {_DONE}={said}, SB_Global nb_cfg={wanted}"
+        ),
+        f"see the log of neutron-ovn-metadata-agent on {end.host}, and restart it",
+    )
+
+
+def check_metadata(look: Look) -> Iterator[Verdict]:
+    """Yield a network whose port for metadata has no address, so that no hypervisor answers."""
+    end = look.sender
+    serves = [
+        one for one in look.world.rows(Source.CENTRAL, CENTRAL, "subnet")
+        if one.get("network_id") == end.network_id and one.get("enable_dhcp")
+    ]  # fmt: skip
+    found = look.world.list(Source.NEUTRON, end.site, "metadata_port", network_id=end.network_id)
+    for row in found if serves else ():
+        if addresses(row):
+            continue
+        yield degraded(
+            "metadata.no_address",
+            Subject(str(row["id"]), "port", end.site),
+            f"the port for metadata of network {end.network_id} has no address at site {end.site}: "
+            "guests get neither keys nor host names from 169.254.169.254",
+            look.evidence(Source.NEUTRON, end.site, f"port {row['id']} has fixed_ips=[]"),
+            f"openstack --os-cloud {end.site} port set --fixed-ip subnet={serves[0]['id']} "
+            f"{row['id']}",
+        )
+
+
+CHECKS = (
+    Check(name="metadata agent", hop=Hop.SENDER_TAP, run=check_agent, needs=(Need.SENDER_SB,),
+          skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
+    Check(name="metadata", hop=Hop.SENDER_SWITCH, run=check_metadata,
+          needs=(Need.CENTRAL, Need.SENDER_NEUTRON), skips=from_a_site, vital=False),
+)  # fmt: skip
