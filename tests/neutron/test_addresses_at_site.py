@@ -242,3 +242,41 @@ def test_a_mac_that_was_taken_while_cut_off_is_given_up(
     assert there is not None
     assert there["mac_address"] == mac
     assert form(there, "fixed_ips") == form(changed, "fixed_ips")
+
+
+def test_an_address_that_a_port_gave_up_is_given_out_again_while_the_port_lives_on(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    """As soon as everybody has heard, and OVN's row says so: it need not be deleted for that."""
+    net = Dual(central, automatic=())
+    port = site1.create("port", net.user, network_id=net.network["id"])
+    former = port["fixed_ips"][0]["ip_address"]
+    quiet(central, site1, port["id"])
+    two = site1.update(
+        "port", port["id"], net.user, fixed_ips=[*port["fixed_ips"], {"subnet_id": net.four}]
+    ).only()["fixed_ips"]
+    kept = [one for one in two if one["ip_address"] != former]
+    site1.update("port", port["id"], net.user, fixed_ips=kept).only()
+    quiet(central, site1, port["id"])
+
+    def ask() -> Reply:
+        named = {"fixed_ips": [{"ip_address": former}]}
+        return site1.try_create("port", net.user, network_id=net.network["id"], **named)
+
+    # OVN has not heard yet.
+    written = site1.ovn.nbctl("lsp-get-addresses", port["id"]).strip()
+    site1.ovn.nbctl("lsp-set-addresses", port["id"], f"{written} {former}")
+    until(lambda: "OVN has it still" in ask().text, what="the site sees what its OVN has")
+    site1.ovn.nbctl("lsp-set-addresses", port["id"], written)
+    replies: list[Reply] = []
+
+    def given() -> bool:
+        replies.append(ask())
+        return replies[-1].status == 201
+
+    until(given, what="the address has rested", timeout_s=60)
+    other = replies[-1].only()
+    quiet(central, site1, other["id"])
+    there = at_central(central, other["id"])
+    assert there is not None
+    assert [one["ip_address"] for one in there["fixed_ips"]] == [former]

@@ -69,8 +69,9 @@ class Rests(n_exc.ServiceUnavailable):
 
 _NOT_HEARD = "of which not every other site has heard yet that it was released. Try again"
 _STANDS = (
-    "which Neutron does not have and this site's OVN does: its server may still run. Once nothing "
-    "runs on it, an operator runs ovn-nbctl lsp-del %s at the site. Until then"
+    "whose row in this site's OVN has it still: its server may still run. Where Neutron does not "
+    "have the port, an operator runs ovn-nbctl lsp-del %s at the site, once nothing runs on it. "
+    "Until then"
 )
 
 
@@ -211,12 +212,13 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
                 return
             if last != port_id and applying.current() is None:
                 directory.get_plugin().keeper.notify_rested(PoolKind.SUBNET, subnet_id)
+                stands = stray.find_standing(connection, PoolKind.SUBNET, [(number, last)])
                 raise Rests(
                     ip=to_text(number, self._cidr.version),
                     subnet=subnet_id,
                     site=directory.get_plugin().site.site,
                     port=last,
-                    reason=_STANDS % last if stray.find_standing([last]) else _NOT_HEARD,
+                    reason=_STANDS % last if stands else _NOT_HEARD,
                 )
             resting.delete(connection, subnet_id, [number])
 

@@ -11,7 +11,7 @@ import ipaddress
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
 from neutron.db import models_v2
@@ -25,7 +25,7 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
 from isthmus.neutron.local.lease.giving import Giving, read_seen, read_used
-from isthmus.neutron.local.lease.rest import Rest
+from isthmus.neutron.local.lease.rest import FindStanding, Rest
 from isthmus.store.leases import resting, returns
 from isthmus.store.local import lease as site_lease
 from isthmus.store.ports import port_key
@@ -57,7 +57,7 @@ class Keeper:
         *,
         sweep_s: float,
         idle_s: float,
-        find_standing: Callable[[Collection[str]], Collection[str]] = lambda _ids: (),
+        find_standing: FindStanding = lambda _connection, _kind, _given_up: (),
         before_returning: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,7 +70,7 @@ class Keeper:
             sweep_s: seconds between two sweeps over every pool.
             idle_s: seconds that a lease is idle before it is returned, so that a transaction that
                 read it before has ended.
-            find_standing: returns which of these deleted ports still stand in OVN.
+            find_standing: returns which numbers still stand in OVN with their former ports.
             before_returning: called before central is told of returned leases.
             monotonic: the clock with which this process measures how long it has known something.
         """

@@ -25,6 +25,8 @@ _MOST_QUESTIONS = arithmetic.MOST_OF_A_RETURN // MOST_RETURNS
 
 #: A number at rest, and its former port.
 _Resting = tuple[int, str]
+#: Gives, by the site's database and OVN, those that are not to be used.
+FindStanding = Callable[[sa.Connection, PoolKind, Collection[_Resting]], Collection[_Resting]]
 
 
 class Rest:
@@ -36,7 +38,7 @@ class Rest:
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
         *,
-        find_standing: Callable[[Collection[str]], Collection[str]],
+        find_standing: FindStanding,
     ) -> None:
         """Initialise.
 
@@ -44,8 +46,8 @@ class Rest:
             site: this site.
             client: returns the client for central, once this process needs it.
             engine: returns the site's database.
-            find_standing: returns which of these deleted ports still stand in OVN: nothing of
-                theirs is used.
+            find_standing: returns which numbers still stand in OVN with their former ports: those
+                are not used.
         """
         self._site = site
         self._client = client
@@ -93,8 +95,9 @@ class Rest:
             asked = self._list(kind, pool_id, -1)
         if len(asked) == MOST_RETURNS:
             self._after[where] = asked[-1][0]
-        standing = set(self._find_standing({port_id for _, port_id in asked}) if asked else ())
-        asked = [(number, port_id) for number, port_id in asked if port_id not in standing]
+        with reading(self._engine()) as connection:
+            standing = set(self._find_standing(connection, kind, asked) if asked else ())
+        asked = [one for one in asked if one not in standing]
         if not asked:
             return 0
         news = {"resting": [{"number": str(number), "port": port} for number, port in asked]}

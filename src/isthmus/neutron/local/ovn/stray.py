@@ -16,8 +16,8 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.dataplane.kind.port_key import PORT_KEY, SwitchPort
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
-from isthmus.dataplane.scope import Scope
-from isthmus.model.dataplane.ovn import SHADOW_MARK, SWITCH_PREFIX
+from isthmus.dataplane.scope import PORTS, Scope
+from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.form import is_id
 from isthmus.model.lease import PoolKind
 from isthmus.neutron.local.ovn import dataplane, desired_rows
@@ -28,7 +28,6 @@ LOG = logging.getLogger(__name__)
 _PORTS = models_v2.Port.__table__
 _SUBNETS = models_v2.Subnet.__table__
 _NETWORKS = models_v2.Network.__table__
-_ROW = "Logical_Switch_Port"
 _SWITCH = "Logical_Switch"
 #: Types of the rows of servers' ports.
 _OF_SERVERS = frozenset({"", "virtual"})
@@ -160,16 +159,37 @@ def _addresses_of(port: SwitchPort) -> list[Any]:
     return found
 
 
-def find_standing(port_ids: Collection[str]) -> set[str]:
-    """Return which of these ports, which were deleted or forgotten, still stand in OVN.
+def find_standing(
+    connection: sa.Connection, kind: PoolKind, given_up: Collection[tuple[int, str]]
+) -> set[tuple[int, str]]:
+    """Return which numbers still stand in OVN with the ports that gave them up.
 
-    All of them while this process has no connection to OVN.
+    Those of a port that was deleted or forgotten do as long as OVN has its row: its server may run
+    on. Those of a port that lives on, with another address, do until its row says so.
+
+    Args:
+        connection: of the site's database.
+        kind: what the numbers are.
+        given_up: the numbers, and the ports that had them.
+
+    Returns:
+        Those; all of them while this process has no connection to OVN.
     """
+    ports = {port_id for _, port_id in given_up}
     try:
         rows = dataplane.get_reconciler().rows()
     except errors.Transient:
-        return set(port_ids)
-    found = {one: rows.nb.find(_ROW, one) for one in port_ids}
+        return set(given_up)
+    there = PORT_KEY.read(rows, Scope({PORTS: frozenset(ports)}))
+    living = set(connection.scalars(sa.select(_PORTS.c.id).where(_PORTS.c.id.in_(sorted(ports)))))
     return {
-        one for one, row in found.items() if row is not None and SHADOW_MARK not in row.external_ids
+        (number, port_id)
+        for number, port_id in given_up
+        if port_id in there and (port_id not in living or _has_number(there[port_id], kind, number))
     }
+
+
+def _has_number(port: SwitchPort, kind: PoolKind, number: int) -> bool:
+    if kind is PoolKind.PORT_KEY:
+        return port.port_key == number
+    return number in {int(one) for one in _addresses_of(port)}
