@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from typing import Any
 
+import pytest
 from tests.acceptance.shell import ISTHMUS, LEASE, NET, Shell, ago, audited, job, processes, shell
 
 __all__ = ["processes", "shell"]
@@ -71,3 +73,26 @@ def test_audit_waits_until_all_is_well(processes: Shell) -> None:
     processes.cloud.sites["site2"].holdings["leases"] = []
     stdout, stderr = process.communicate(timeout=300)
     assert (process.returncode, json.loads(stdout), stderr) == (0, [], b"")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"ovn": {"port_keys": [{}]}},
+        {"ovn": {"ports": ["x"], "shadows": [1]}},
+        {"leases": [{}]},
+        {"id": "site1"},
+    ],
+)
+def test_a_site_of_another_version_hides_no_other_site(shell: Shell, odd: dict[str, Any]) -> None:
+    """It was called a bug of ours, and nothing of all the others was shown."""
+    audited(shell)
+    shell.cloud.sites["site1"].holdings["leases"] = [{**LEASE, "last": "99"}]
+    shell.cloud.sites["site2"].holdings |= odd
+    found = {one["code"]: one for one in shell.data("audit", code=1)}
+    assert found.keys() == {"site.not_audited", "lease.larger"}
+    assert found["lease.larger"]["place"] == "site1"
+    silent = found["site.not_audited"]
+    assert (silent["name"], silent["severity"]) == ("site2", "unknown")
+    assert silent["evidence"].startswith("its answer has another form than it should: ")
+    assert "versions of Isthmus" in silent["remedy"]

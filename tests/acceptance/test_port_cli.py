@@ -9,6 +9,8 @@ import pytest
 from tests.acceptance.inside import Inside
 from tests.acceptance.shell import NET, SUBNET, small_cloud
 
+from isthmus.clients.http.admin import AdminApi
+
 MAC = "fa:16:01:00:00:01"
 CENTRAL = ("central", "port", "site1/h1", 4097, True)
 HOME = ("site1", "port", "h1", 4097, True)
@@ -72,6 +74,34 @@ def test_a_port_is_shown_as_every_tier_knows_it(shell: Stretched) -> None:
     asked = [path for _, path, _ in shell.cloud.calls if path.startswith("/site")]
     assert not any("/ports/p1" in path or "ports?id=" in path for path in asked), asked
     shell.run("port", "show", "nobody", code=2, says="there is no port 'nobody'")
+
+
+@pytest.mark.parametrize(
+    ("part", "odd"),
+    [
+        ("site-shadows", ["x"]),
+        ("site-shadows", [{"id": "p1"}]),
+        ("site-shadows", [{"addresses": 7}]),
+        ("ports", [{"id": ["p1"]}]),
+        ("ports", [{"id": "p1", "fixed_ips": 7}]),
+        ("ovn", {"ports": [{}], "shadows": []}),
+        ("ovn", {"ports": 7, "shadows": []}),
+        ("ovn", {"ports": [], "shadows": [{"id": "p1", "key": "x", "requested_key": 1}]}),
+    ],
+)
+def test_a_site_that_answers_in_another_form_hides_no_other_tier(
+    shell: Stretched, part: str, odd: Any
+) -> None:
+    """It was called a bug of ours, and nothing was shown."""
+    if part == "ovn":
+        shell.two.holdings["ovn"] = odd
+    else:
+        rows = [{**shell.shadow, **one} if "addresses" in one else one for one in odd]
+        shell.two.rows[part] = rows
+    seen = shell.seen("site2 did not .*site2")
+    assert seen[:2] == [CENTRAL, HOME] or seen[0][-1] is None
+    assert seen[1] == HOME
+    assert seen[2][-1] is None, "not seen, and not called wrong"
 
 
 def test_another_mac_or_address_does_not_agree(shell: Stretched) -> None:
@@ -273,3 +303,21 @@ def test_a_hypervisor_is_called_by_a_name(shell: Stretched, host: str) -> None:
 def test_an_empty_name_is_none(shell: Stretched, command: str) -> None:
     shell.port["name"] = ""
     shell.run("port", command, "", code=2, says="which port is meant\\? The name is empty")
+
+
+def test_a_port_is_not_left_unbound_by_ctrl_c(
+    shell: Stretched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home(shell)
+    update, asked = AdminApi.update, list[Any]()
+
+    def interrupted(api: AdminApi, resource: str, row_id: str, body: Any) -> Any:
+        asked.append(body["binding:host_id"])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return update(api, resource, row_id, body)
+
+    monkeypatch.setattr(AdminApi, "update", interrupted)
+    shell.run("port", "rebind", "web", code=130)
+    assert asked == ["", "h1", "h1"]
+    assert shell.one.rows["ports"][0]["binding:host_id"] == "h1"

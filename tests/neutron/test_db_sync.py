@@ -197,12 +197,12 @@ def test_a_hypervisor_of_another_site_is_no_host_of_this_one() -> None:
     """Neutron's own tool notes its physical networks, in any mode."""
     program = """
 from types import SimpleNamespace as Row
-from isthmus.neutron.local.ovn.db_sync import _OwnHosts
+from isthmus.neutron.local.ovn.compare.views import OwnHosts
 rows = {1: Row(hostname="near", other_config={}),
         2: Row(hostname="far", other_config={"is-remote": "true"})}
 api = Row(tables={"Chassis": Row(rows=rows)}, other="kept",
           get_chassis_hostname_and_physnets=lambda: {"near": ["p"], "far": ["p"]})
-seen = _OwnHosts(api)
+seen = OwnHosts(api)
 print(seen.get_chassis_hostname_and_physnets(), seen.other)
 """
     done = subprocess.run(

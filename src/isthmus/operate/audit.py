@@ -13,7 +13,7 @@ from typing import Any
 from isthmus import errors
 from isthmus.clients.http.admin import Row
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.federation.audits.audit import DISABLED, audit
+from isthmus.federation.audits.audit import DISABLED, ODD, audit
 from isthmus.federation.audits.holdings import Holdings, parse_holdings
 from isthmus.model.form import counted, format_age
 from isthmus.model.intent import IntentKey, Job, JobState
@@ -52,6 +52,8 @@ _REACH = (
 )
 #: Codes, as far as they begin so, of findings of one thing alone: who answers, what is parked.
 _OF_ONE = ("site.", "tier.", "job.", "ovn.slow")
+#: What fails where a row is read that has not the form that it should have.
+_FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
 #: Most kinds of findings that one line of progress names.
 _MOST_SAID = 3
 
@@ -121,8 +123,38 @@ def _look(
     silent |= away
     parked = (_to_job(row) for row in admin.api.iterate("site_job", state="parked"))
     jobs = [job for job in parked if network_id is None or _concerns(job, network_id, central)]
-    report = audit(central, held, silent=silent, jobs=jobs, before=before)
+    report, odd = _compare(central, held, silent=silent, jobs=jobs, before=before)
+    away |= odd
     return _add_service(report, enabled, now), away
+
+
+def _compare(
+    central: Holdings, held: Mapping[SiteName, Holdings], **more: Any
+) -> tuple[Report, dict[SiteName, str]]:
+    """Audit; give sites besides whose holdings cannot be compared: those hide no others.
+
+    Args:
+        central: what is wanted.
+        held: what each site holds.
+        more: what `audit` takes besides.
+    """
+    try:
+        return audit(central, held, **more), {}
+    except _FORM_ERRORS:
+        odd = {name: why for name, one in held.items() if (why := _find_fault(central, one))}
+        if not odd:
+            raise
+    more["silent"] = {**more["silent"], **odd}
+    return audit(central, {name: held[name] for name in held.keys() - odd.keys()}, **more), odd
+
+
+def _find_fault(central: Holdings, site: Holdings) -> str:
+    """Return why the holdings of a site cannot be compared; empty where they can."""
+    try:
+        audit(central, {site.name: site})
+    except _FORM_ERRORS as error:
+        return f"{ODD}: {error!r}"
+    return ""
 
 
 def _add_service(report: Report, rows: Collection[Row], now: datetime.datetime) -> Report:
@@ -276,7 +308,8 @@ def _ask_sites(
         if name in silent:  # it came too late for anybody to wait for it
             continue
         if isinstance(answer, errors.IsthmusError):
-            silent[name] = answer.message
+            is_odd = isinstance(answer, errors.ProtocolError)
+            silent[name] = f"{ODD}: {answer.message}" if is_odd else answer.message
         elif isinstance(answer, Exception):
             raise answer
         else:
@@ -293,7 +326,7 @@ def _start_asking(
 
     def ask(name: SiteName, client: NeutronClient) -> None:
         try:
-            answers.put((name, _ask(client, network_id)))
+            answers.put((name, _ask_as(name, client, network_id)))
         except Exception as error:  # noqa: BLE001  (raised again where it is no answer)
             answers.put((name, error))
 
@@ -307,6 +340,18 @@ def _start_asking(
             # Daemons: the command may end while one of them still waits.
             threading.Thread(target=work, args=(name, client), daemon=True).start()
     return answers, alive
+
+
+def _ask_as(name: SiteName, client: NeutronClient, network_id: str | None) -> Holdings:
+    """Ask a site, which has to say that it is that one: regions may be mixed up.
+
+    Raises:
+        ProtocolError: it is another one.
+    """
+    held = _ask(client, network_id)
+    if held.name != name:
+        raise errors.ProtocolError(f"it says that it is {held.name}")
+    return held
 
 
 def _ask(client: NeutronClient, network_id: str | None) -> Holdings:

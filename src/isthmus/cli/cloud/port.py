@@ -36,7 +36,7 @@ def show_port(
     agrees where MAC, addresses and key are those of central and its OVN has the port; what does not
     agree is said on stderr.
     """
-    from isthmus.operate.port import collect_port
+    from isthmus.operate.port.view import collect_port
     from isthmus.wiring.admin import Admin
 
     rows = [dataclasses.asdict(view) for view in collect_port(Admin(os_cloud), port)]
@@ -69,7 +69,7 @@ def release_port(
     not come back: what it still holds of the port it keeps until it is unbound there. With --wait
     until the home has let go.
     """
-    from isthmus.operate.port import release_port, say_releasing
+    from isthmus.operate.port.home import release_port, say_releasing
     from isthmus.wiring.admin import Admin
 
     if force and not yes:
@@ -100,7 +100,7 @@ def rebind_port(
     that is bound, packets stop for a moment. Nova is not told of another host: use the one on which
     it has the server.
     """
-    from isthmus.operate.port import rebind_port
+    from isthmus.operate.port.rebind import rebind_port
     from isthmus.wiring.admin import Admin
 
     bound = rebind_port(Admin(os_cloud), port, host)

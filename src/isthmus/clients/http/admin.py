@@ -72,6 +72,9 @@ class AdminApi:
                 # The row we stood on is gone, as rows of jobs go: look from where we began.
                 at, begun = marker, begun + 1
                 continue
+            if not all(isinstance(row.get("id"), str) for row in rows):
+                path = collection_path(resource)
+                raise errors.ProtocolError(f"{self._client.name} lists rows without ids: {path}")
             fresh = [row for row in rows if row["id"] not in seen]
             yield from fresh
             if not rows:

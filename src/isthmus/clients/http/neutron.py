@@ -91,8 +91,8 @@ class NeutronClient:
         path = collection_path(resource)
         answer = self.call("GET", path, query=query)
         found = answer.get(_plural(resource)) if isinstance(answer, Mapping) else None
-        if not isinstance(found, list):
-            raise errors.ProtocolError(f"the answer of {self.name} to {path} has no list")
+        if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+            raise errors.ProtocolError(f"the answer of {self.name} to {path} has no list of rows")
         return found
 
     def has_endpoint(self) -> bool:
@@ -305,6 +305,23 @@ def open_adapter(
         raise_exc=False,
         connect_retries=0,
     )
+
+
+@contextlib.contextmanager
+def promised(name: str) -> Iterator[None]:
+    """Have what is missing in an answer, or of another form, raise an error that names who gave it.
+
+    Args:
+        name: what to call the other side. Read its answer inside, and nothing else.
+
+    Raises:
+        ProtocolError: it is not as it was promised.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = f"{name} answers in another form than it should: {error!r}"
+        raise errors.ProtocolError(said) from error
 
 
 def collection_path(resource: str) -> str:

@@ -4,16 +4,15 @@ Central's holdings are what is wanted. An object that differs while intents for 
 their way is degraded, not broken: the next audit tells whether it was more.
 """
 
-import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from isthmus.federation.audits import audit_ovn, audit_pulse
+from isthmus.federation.audits.audit_leases import check_leases
 from isthmus.federation.audits.holdings import Holdings, Row
 from isthmus.federation.audits.remedy import GOES, REPORTED, SENT
 from isthmus.model import attribute
 from isthmus.model.intent import Job, JobState
-from isthmus.model.lease import Lease, show_number
 from isthmus.model.resource import RESOURCES, Place, Resource, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict, order
@@ -31,14 +30,16 @@ _DISABLED = (
     "`isthmus site enable {0}` where it is to take part again; `isthmus site delete {0}` where it "
     "is lost."
 )
+#: How a reason begins that is an answer of no use.
+ODD = "its answer has another form than it should"
+_OTHER_FORM = (
+    "See that {0} and central run versions of Isthmus that go together, and that what answers for "
+    "it in Keystone's catalogue is its Neutron; `isthmus site show {0}` names its region."
+)
 _SILENT = (
     "Start what does not run of Neutron and Keystone of {0} (in a lab, `isthmus lab start "
     "{0}.neutron` and `isthmus lab start {0}.keystone`); what hangs is killed first (`isthmus lab "
     "kill {0}.neutron`, `isthmus lab kill {0}.keystone`). `isthmus status` says since when."
-)
-_GIVES_BACK = (
-    "`isthmus lease return {0} {1}` has the site give it back; its numbers may be given to another "
-    "site. If it stays, see `isthmus job list --site {0} --type lease`."
 )
 
 
@@ -66,7 +67,7 @@ def audit(
     runs: list[tuple[str, Iterable[Verdict]]] = [
         ("restores", _check_recovered([central, *sites.values()])),
         ("jobs", _check_jobs(jobs)),
-        ("leases", _check_leases(central, sites)),
+        ("leases", check_leases(central, sites)),
         ("addresses", _check_duplicates([central, *sites.values()])),
         ("homes", _check_homes(central, sites)),
         ("port keys", audit_ovn.check_key_holders(sites)),
@@ -114,8 +115,14 @@ def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:
             subject=Subject(site, "site", site),
             message="site not audited",
             evidence=reason,
-            remedy=(_DISABLED if reason == DISABLED else _SILENT).format(site),
+            remedy=_advise_of_silent(reason).format(site),
         )
+
+
+def _advise_of_silent(reason: str) -> str:
+    if reason == DISABLED:
+        return _DISABLED
+    return _OTHER_FORM if reason.startswith(ODD) else _SILENT
 
 
 def _check_recovered(tiers: Iterable[Holdings]) -> Iterator[Verdict]:
@@ -145,64 +152,6 @@ def _check_jobs(jobs: Iterable[Job]) -> Iterator[Verdict]:
                 evidence=job.last_error or "no reason was kept",
                 remedy=f"Remove the reason, then `isthmus job retry {job.id}`.",
             )
-
-
-def _check_leases(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
-    """No number is leased twice, and each site holds just what central says it does."""
-    ordered = sorted(central.leases, key=lambda one: (one.kind, one.pool_id, one.block))
-    for earlier, later in itertools.pairwise(ordered):
-        same = (earlier.kind, earlier.pool_id) == (later.kind, later.pool_id)
-        if same and earlier.block.overlaps(later.block):
-            yield _lease_verdict(
-                CENTRAL,
-                later,
-                "lease.overlap",
-                "leases overlap",
-                f"{_words(earlier)} and {_words(later)}",
-                "Take one of the blocks back before its numbers are given out again.",
-            )
-    for site in sites.values():
-        wanted = {one.id: one for one in central.leases if one.site == site.name}
-        for held in site.leases:
-            lease = wanted.get(held.id)
-            if lease is None or (lease.kind, lease.pool_id) != (held.kind, held.pool_id):
-                yield _lease_verdict(
-                    site.name,
-                    held,
-                    "lease.unknown",
-                    "lease that central does not know",
-                    _words(held),
-                    _GIVES_BACK.format(site.name, held.id),
-                )
-            elif not (
-                lease.block.first <= held.block.first and held.block.last <= lease.block.last
-            ):
-                yield _lease_verdict(
-                    site.name,
-                    held,
-                    "lease.larger",
-                    "lease larger than at central",
-                    f"{_words(held)}, at central {_words(lease)}",
-                    _GIVES_BACK.format(site.name, held.id),
-                )
-
-
-def _lease_verdict(
-    site: str, lease: Lease, code: str, message: str, evidence: str, remedy: str
-) -> Verdict:
-    return Verdict(
-        code=code,
-        severity=Severity.BROKEN,
-        subject=Subject(lease.id, "lease", site),
-        message=message,
-        evidence=evidence,
-        remedy=remedy,
-    )
-
-
-def _words(lease: Lease) -> str:
-    ends = (show_number(lease.kind, one) for one in (lease.block.first, lease.block.last))
-    return f"{lease.kind} {lease.pool_id} {'..'.join(ends)} of {lease.site}"
 
 
 def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:

@@ -51,7 +51,7 @@ def parse_holdings(row: Row) -> Holdings:
     try:
         journal = row.get("journal") or {}
         return Holdings(
-            name=SiteName(row["id"]),
+            name=SiteName(str(row["id"])),
             objects={kind: _by(row, one.collection, "id") for kind, one in RESOURCES.items()},
             leases=tuple(_lease(one) for one in row.get("leases") or ()),
             mappings=frozenset(
@@ -64,11 +64,11 @@ def parse_holdings(row: Row) -> Holdings:
                 one["network_id"]: int(one["datapath_key"]) for one in row.get("datapaths") or ()
             },
             shadows={one["port_id"]: Shadow.from_dict(one) for one in row.get("shadows") or ()},
-            ovn=row.get("ovn") or {},
+            ovn=_to_map(row.get("ovn")),
             pulse=_to_map(row.get("pulse")),
             backlog={lane: int(count["backlog"]) for lane, count in journal.items()},
             parked={lane: int(count["parked"]) for lane, count in journal.items()},
-            epoch=row.get("epoch") or {},
+            epoch=_to_map(row.get("epoch")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.ProtocolError(f"not the holdings of a tier: {error!r}") from error

@@ -9,29 +9,32 @@ site:
   keys, and are reported to central;
 * translations of central's floating IPs and of exits are not Neutron's to compare;
 * hypervisors of other sites are no hosts of this one;
-* nothing is written unless it is asked to repair, which Neutron's does of hosts in any case.
+* nothing is written unless it is asked to repair, which Neutron's does of hosts in any case;
+* Neutron may go on meanwhile: what it makes or removes just then stays as it is.
+
+How the rows are compared is in `isthmus.neutron.local.ovn.compare`.
 """
 
 import argparse
+import contextlib
 import logging as plain_logging
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from neutron.cmd.ovn import neutron_ovn_db_sync_util as tool
-from neutron.common.ovn import utils as ovn_utils
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import impl_idl_ovn, ovn_db_sync, worker
 from neutron.services.portforwarding import pf_plugin
-from neutron_lib import context as n_context
 from neutron_lib.ovn import constants as n_ovn_const
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
+from ovsdbapp import exceptions as ovs_exc
 from typing_extensions import override
 
 from isthmus import errors
-from isthmus.model.dataplane.ovn import EXITS_MARK, REMOTE_FLAG
+from isthmus.neutron.api.faults import from_any
+from isthmus.neutron.local.ovn.compare import comparison
 from isthmus.neutron.local.plugin import LocalPlugin
 from neutron import manager
 
@@ -39,7 +42,7 @@ LOG = logging.getLogger(__name__)
 
 _MODES = {
     False: n_ovn_const.OVN_DB_SYNC_MODE_LOG,
-    True: n_ovn_const.OVN_DB_SYNC_MODE_REPAIR,
+    True: comparison.REPAIR,
 }
 #: What `[DEFAULT] core_plugin` of a site says.
 _OURS = ("isthmus_local", f"{LocalPlugin.__module__}.{LocalPlugin.__name__}")
@@ -50,6 +53,8 @@ _DRIVER = "ovn-sync"
 _SERVICES = ("isthmus_local_router", "isthmus_local_qos", "segments")
 #: Said where the logger of the comparison warns of what is no difference.
 _NO_DIFFERENCE = ("False-positive ACLs to remove: ([])",)
+#: What it says of what it could not write; it goes on with the rest.
+_FAILURES = (" failed", "No more IP addresses", "Could not allocate", "possible race condition")
 
 
 class SitePlugin(LocalPlugin):
@@ -60,140 +65,20 @@ class SitePlugin(LocalPlugin):
         return 0
 
 
-class _WithoutOurs:
-    """The northbound database as Neutron's comparison may see it: without our translations."""
-
-    def __init__(self, api: Any) -> None:
-        self._api = api
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
-
-    def get_all_logical_routers_with_rports(self) -> list[dict[str, Any]]:
-        """List Neutron's routers with what hangs on each."""
-        routers: list[dict[str, Any]] = self._api.get_all_logical_routers_with_rports()
-        ours = {
-            (nat.type, nat.external_ip, nat.logical_ip)
-            for router in self._api.tables["Logical_Router"].rows.values()
-            for nat in router.nat
-            if EXITS_MARK in nat.external_ids
-        }
-        for router in routers:
-            for kind in ("snats", "dnat_and_snats"):
-                router[kind] = [
-                    nat
-                    for nat in router[kind]
-                    if (nat["type"], nat["external_ip"], nat["logical_ip"]) not in ours
-                ]
-        return routers
-
-
-class _OwnHosts:
-    """The southbound database as Neutron's comparison may see it: the site's own hypervisors."""
-
-    def __init__(self, api: Any) -> None:
-        self._api = api
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
-
-    def get_chassis_hostname_and_physnets(self) -> dict[str, Any]:
-        """Return the physical networks of each hypervisor, by its name."""
-        remote = {
-            row.hostname
-            for row in self._api.tables["Chassis"].rows.values()
-            if row.other_config.get(REMOTE_FLAG) == "true"
-        }
-        found: dict[str, Any] = self._api.get_chassis_hostname_and_physnets()
-        return {name: nets for name, nets in found.items() if name not in remote}
-
-
-class SiteNorthbound(ovn_db_sync.OvnNbSynchronizer):
-    """Compares the northbound database, and writes what differs where it is asked to."""
-
-    ovn_nb_api: Any
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Take what Neutron's own takes."""
-        super().__init__(*args, **options)
-        self.ovn_nb_api = _WithoutOurs(self.ovn_nb_api)
-
-    @override
-    def sync_acls(self, ctx: Any) -> None:
-        """Write the rules of groups, behind the address groups that they name."""
-        self.write_address_groups(ctx)
-        super().sync_acls(ctx)
-
-    def write_address_groups(self, ctx: Any) -> None:
-        """Compare address groups, which Neutron's own comparison leaves out."""
-        for group in self.core_plugin.get_address_groups(ctx):
-            self._write_address_group(ctx, group)
-
-    def _write_address_group(self, ctx: Any, group: Any) -> None:
-        wanted = self._ovn_client._checkout_ip_list(group["addresses"])
-        names = {one: ovn_utils.ovn_ag_addrset_name(group["id"], f"ip{one}") for one in wanted}
-        api = self.ovn_nb_api
-        rows = {one: api.lookup("Address_Set", names[one], default=None) for one in wanted}
-        there = {one: None if row is None else set(row.addresses) for one, row in rows.items()}
-        if all(there[one] == set(wanted[one]) for one in wanted):
-            return
-        LOG.warning("Address group %s has other addresses in OVN NB DB", group["id"])
-        if self.mode != _MODES[True]:
-            return
-        self._ovn_client.create_address_group(ctx, group)  # the sets that are not there
-        with api.transaction(check_error=True) as txn:
-            for one, name in names.items():
-                have = there[one]
-                if have is not None:
-                    txn.add(api.address_set_add_addresses(name, set(wanted[one]) - have))
-                    txn.add(api.address_set_remove_addresses(name, have - set(wanted[one])))
-
-    @override
-    def sync_port_qos_policies(self, ctx: Any) -> None:
-        """Write the limits of ports again; Neutron cannot compare them, and names each port."""
-        if self.mode == _MODES[True]:
-            super().sync_port_qos_policies(ctx)
-
-    @override
-    def sync_fip_qos_policies(self, ctx: Any) -> None:
-        """Write the limits of the site's own floating IPs again, as those of ports."""
-        if self.mode == _MODES[True]:
-            super().sync_fip_qos_policies(ctx)
-
-
-class SiteSouthbound(ovn_db_sync.OvnSbSynchronizer):
-    """Writes into Neutron's database which hypervisors there are; does nothing unasked.
-
-    Which of them have the gateways is left to the Neutron that runs: it follows their coming and
-    going.
-    """
-
-    ovn_sb_api: Any
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """Take what Neutron's own takes."""
-        super().__init__(*args, **options)
-        self.ovn_sb_api = _OwnHosts(self.ovn_sb_api)
-
-    @override
-    def do_sync(self) -> None:
-        """Write what differs, where it is asked to."""
-        if self.mode == _MODES[True]:
-            self.sync_hostname_and_physical_networks(n_context.get_admin_context())
-
-
 class _Found(plain_logging.Handler):
-    """Prints what the comparison warns of, and counts it."""
+    """Prints what the comparison warns of, and counts it and what it could not write."""
 
     def __init__(self) -> None:
         super().__init__(plain_logging.WARNING)
         self.count = 0
+        self.failed = 0
 
     @override
     def emit(self, record: plain_logging.LogRecord) -> None:
         message = record.getMessage()
         if message not in _NO_DIFFERENCE:
             self.count += 1
+            self.failed += any(one in message for one in _FAILURES)
             _say(message)
 
 
@@ -206,28 +91,50 @@ def run(arguments: Sequence[str]) -> int:
     """Compare, say on standard output what differs, and return the exit code."""
     given = _parse(arguments)
     try:
-        _configure(given.config_file, given.config_dir, repair=given.repair)
-        found = _compare(repair=given.repair)
-        return _conclude(found, repair=given.repair)
+        with _translated():
+            _configure(given.config_file, given.config_dir, repair=given.repair)
+            found = _compare(repair=given.repair)
+            return _conclude(found, repair=given.repair)
     except errors.IsthmusError as error:
         return _refuse(error)
+    except KeyboardInterrupt:
+        return errors.EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Have what fails raise an error of ours: as any other it would end with 1, a difference."""
+    try:
+        yield
+    except errors.IsthmusError:
+        raise
     except cfg.Error as error:
-        return _refuse(errors.Invalid(str(error)))
+        raise errors.Invalid(str(error)) from error
     except db_exc.DBError as error:
-        return _refuse(errors.Unreachable(f"Neutron's database cannot be used: {error}"))
+        raise errors.Unreachable(f"Neutron's database cannot be used: {error}") from error
+    except ovs_exc.TimeoutException as error:
+        raise errors.TimedOut(f"a database of OVN gave no answer in time: {error}") from error
+    except Exception as error:  # the boundary of the command
+        LOG.exception("The comparison failed")
+        raise from_any(error) from error
 
 
-def _conclude(found: int, *, repair: bool) -> int:
+def _conclude(found: _Found, *, repair: bool) -> int:
     if repair:
+        if found.failed:
+            _say("Not everything could be written: the lines above say what. Run it again.")
+            return 1
         _say("Neutron's rows are as they should be; isthmus site resync SITE looks at ours now.")
         return 0
-    _say("Nothing differs." if not found else "Nothing was written: --repair does that.")
-    return int(found > 0)
+    _say("Nothing was written: --repair does that." if found.count else "Nothing differs.")
+    return int(found.count > 0)
 
 
 def _refuse(error: errors.IsthmusError) -> int:
-    sys.stderr.write(f"error: {error.message.splitlines()[0]}\n")
-    return errors.consequence(error).exit_code
+    said = (error.message.splitlines() or [type(error).__name__])[0]
+    sys.stderr.write(f"error: {said}\n")
+    foreseen = isinstance(error, errors.Refused | errors.Transient)
+    return errors.consequence(error).exit_code if foreseen else errors.EXIT_BUG
 
 
 def _say(sentence: str) -> None:
@@ -283,8 +190,8 @@ def _configure(files: Sequence[str], folders: Sequence[str], *, repair: bool) ->
     conf.set_override("service_plugins", list(_SERVICES))
 
 
-def _compare(*, repair: bool) -> int:
-    """Compare the databases, and return how much differed.
+def _compare(*, repair: bool) -> _Found:
+    """Compare the databases, and return what differed.
 
     Raises:
         Unreachable: a database of OVN does not answer.
@@ -304,13 +211,13 @@ def _compare(*, repair: bool) -> int:
     core.mechanism_manager.mech_drivers["ovn"] = driver  # where the router plugin looks for it
     driver.obj.nb_ovn, driver.obj.sb_ovn = northbound, southbound
     driver.obj._post_fork_event.set()
-    loggers = [plain_logging.getLogger(one) for one in (ovn_db_sync.__name__, __name__)]
+    loggers = [plain_logging.getLogger(one) for one in (ovn_db_sync.__name__, comparison.__name__)]
     for one in loggers:
         one.addHandler(found)
     try:
-        for kind in (SiteNorthbound, SiteSouthbound):
+        for kind in (comparison.NorthboundComparison, comparison.SouthboundComparison):
             kind(core, driver.obj, _MODES[repair]).do_sync()
     finally:
         for one in loggers:
             one.removeHandler(found)
-    return found.count
+    return found

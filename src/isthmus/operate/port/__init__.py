@@ -1,0 +1,1 @@
+"""Ports: what each tier knows of one, and what an operator has its home do with it."""

@@ -1,0 +1,123 @@
+"""Has the home of a port bind it again."""
+
+from dataclasses import dataclass
+
+from isthmus import errors
+from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.model.form import is_name
+from isthmus.operate.cloud import Cloud
+from isthmus.operate.port.home import get_home
+
+_HOST, _VIF_TYPE = "binding:host_id", "binding:vif_type"
+_FAILED = "binding_failed"
+#: What the owners of ports begin with that Neutron itself uses: of routers, of DHCP.
+_OF_NEUTRON = "network:"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A port that was bound again."""
+
+    site: str
+    host: str
+    before: str  #: where it was bound, or was to be; empty for nowhere
+
+
+def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
+    """Have the home of a port bind it again, to the same hypervisor or another one.
+
+    Neutron binds a port that failed with its next change, and one that is bound only where its host
+    changes: a bound one is unbound first, if it is to stay where it is.
+
+    Args:
+        admin: central, and the way to the sites.
+        port: id or name, as central knows it.
+        host: the name of the hypervisor, as the site's Neutron has it; None for the one that it is
+            bound to, or was to be.
+
+    Raises:
+        NotFound: there is no such port, or it lives nowhere, or its home does not have it.
+        Conflict: it is bound to nothing, and no hypervisor is named; it is no port of a server; or
+            somebody else binds it meanwhile.
+        Refused: the site could not bind it, or the caller may not see where ports live.
+        Invalid: the hypervisor's name is none.
+    """
+    if host is not None and not is_name(host):
+        raise errors.Invalid(f"{host[:100]!r} is no name of a hypervisor")
+    wanted = admin.api.get_named("port", port, fields=["id", "network_id", "device_owner"])
+    owner = str(wanted.get("device_owner") or "")
+    if owner.startswith(_OF_NEUTRON):
+        raise errors.Conflict(
+            f"port {port} is no server's ({owner}): Neutron has it on whichever hypervisor needs it"
+        )
+    site = str(get_home(admin.api, wanted["id"], port)["site"])
+    api = AdminApi(admin.open_site(site, _find_region(admin.api, site)))
+    there = _find_own_port(api, wanted)
+    if there is None:
+        raise errors.NotFound(
+            f"site {site} is the home of port {port} and does not have it: isthmus site resync "
+            f"{site} sends it"
+        )
+    before, failed = str(there.get(_HOST) or ""), there.get(_VIF_TYPE) == _FAILED
+    chosen = host or before
+    if not chosen:
+        raise errors.Conflict(
+            f"port {port} is bound to no hypervisor, as one that no server uses, or that somebody "
+            "is binding just now: say which with --host"
+        )
+    made = _bind(api, wanted, port, Bound(site, chosen, before), is_bound=not failed)
+    if made.get(_HOST) != chosen:
+        raise errors.Conflict(
+            f"somebody else has bound port {port} to {made.get(_HOST) or 'nothing'} meanwhile"
+        )
+    if made.get(_VIF_TYPE) == _FAILED:
+        stays = ""
+        if chosen != before and not failed:  # rather where its server was than nowhere
+            api.update("port", wanted["id"], {_HOST: before})
+            stays = f"It is bound to {before or 'nothing'} as before. "
+        raise errors.Refused(
+            f"site {site} could not bind port {port} to {chosen}: OVN there has no hypervisor of "
+            f"that name that answers. {stays}Start the ovn-controller of the one that is meant; "
+            "isthmus audit tells of those that are silent"
+        )
+    return Bound(site, chosen, before)
+
+
+def _bind(api: AdminApi, wanted: Row, port: str, asked: Bound, *, is_bound: bool) -> Row:
+    """Bind a port, which is unbound first if it stays where it is bound; give it as it is then."""
+    is_freed = is_bound and asked.host == asked.before
+    if is_freed:
+        api.update("port", wanted["id"], {_HOST: ""})
+    try:
+        api.update("port", wanted["id"], {_HOST: asked.host})
+        # Its answer may show the hypervisor of this change with the outcome of another one.
+        return _find_own_port(api, wanted) or {}
+    except KeyboardInterrupt:
+        if is_freed:  # whoever waits no longer does not want it to stay unbound
+            api.update("port", wanted["id"], {_HOST: asked.host})
+        raise
+    except errors.NotFound:
+        raise
+    except errors.IsthmusError as error:
+        if not is_freed:
+            raise
+        said = f"{error.message}. It may be bound to nothing now: isthmus port rebind {port} --host"
+        raise type(error)(f"{said} {asked.host}", **error.fields) from error
+
+
+def _find_own_port(api: AdminApi, wanted: Row) -> Row | None:
+    """Find a port in a list: a site would fetch one that it is asked for by its id."""
+    rows = api.iterate("port", network_id=wanted["network_id"], fields=("id", _HOST, _VIF_TYPE))
+    return next((row for row in rows if row["id"] == wanted["id"]), None)
+
+
+def _find_region(api: AdminApi, site: str) -> str:
+    """Return the region of the home of a port.
+
+    Raises:
+        NotFound: it was removed.
+    """
+    rows = api.list("site", name=site)
+    if not rows:
+        raise errors.NotFound(f"its home {site} is a site that was removed: nobody can bind it")
+    return str(rows[0]["region"])
