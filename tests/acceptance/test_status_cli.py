@@ -1,5 +1,8 @@
 """`isthmus status`: who is away, and since when."""
 
+from typing import Any
+
+import pytest
 from tests.acceptance.shell import Shell, ago, job, shell
 
 __all__ = ["shell"]
@@ -50,3 +53,21 @@ def test_status_says_that_xjob_is_stopped_and_since_when(shell: Shell) -> None:
     )
     one["last_seen_at"] = ago(seconds=2)
     assert "Xjob" not in shell.run("status").stderr
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"epoch": {"epoch": 1, "recovered": True, "behind": "x"}},
+        {"id": "site1", "pulse": {"hypervisors": [{}, 7], "northbound": 7}, "epoch": 7},
+    ],
+)
+def test_a_tier_that_answers_in_another_form_is_said_to(shell: Shell, odd: dict[str, Any]) -> None:
+    """It was silent for ten seconds, with a traceback, or called a bug of ours."""
+    shell.run("site", "create", "site1")
+    shell.cloud.rows["sites"][0].update(reachability="reachable", last_seen_at=ago(seconds=1))
+    shell.cloud.sites["site1"].holdings |= odd
+    (found,) = shell.data("status", code=1)
+    assert found["allocates"] == "unknown"
+    ran = shell.run("status", code=1, says="Whether site1 gives out addresses is not known")
+    assert "in another form than it should" in ran.stderr or "does not say" in ran.stderr

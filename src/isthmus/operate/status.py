@@ -9,13 +9,13 @@ import datetime
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.clients.http.neutron import NeutronClient
+from isthmus.clients.http.neutron import NeutronClient, promised
 from isthmus.model.site import CENTRAL, Reachability, SiteState
 from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, ask_first
 from isthmus.operate.trouble import (
@@ -253,13 +253,18 @@ def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, S
 def _ask(client: NeutronClient) -> Standing:
     try:
         rows = client.get_all("site_holding", fields=["epoch", "pulse"])
+        with promised(client.name):
+            return _read_standing(client.name, rows)
     except errors.IsthmusError as error:
         return Standing(silence=str(error))
+
+
+def _read_standing(name: str, rows: Sequence[Row]) -> Standing:
     said: Any = rows[0].get("epoch") if len(rows) == 1 else None
     pulse: Any = rows[0].get("pulse") if len(rows) == 1 else None
     if not isinstance(said, Mapping):
         return Standing(silence="its answer does not say")
-    return Standing(
+    standing = Standing(
         recovered=bool(said.get("recovered", True)),
         blind=bool(said.get("blind")),
         stands_down=bool(said.get("stands_down")),
@@ -268,6 +273,8 @@ def _ask(client: NeutronClient) -> Standing:
         pulse=pulse if isinstance(pulse, Mapping) else {},
         witness=str(said.get("witness") or ""),
     )
+    list(judge_pulse(name, standing.pulse))  # fails here, where the tier is named
+    return standing
 
 
 def _find_oldest(api: AdminApi, site: Row) -> Row | None:

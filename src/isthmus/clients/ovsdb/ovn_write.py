@@ -119,14 +119,19 @@ def commit(api: Any, commands: Sequence[Command], pace: Pace) -> list[str]:
     return refused
 
 
+def is_timeout(error: Exception) -> bool:
+    """Tell whether an error means that a database of OVN gave no answer in time."""
+    return isinstance(error, ovs_errors.TimeoutException) or (
+        isinstance(error, RuntimeError) and "timed out" in str(error)
+    )
+
+
 def _commit_batch(api: Any, commands: Sequence[Command], pace: Pace) -> list[str]:
     try:
         with api.transaction(check_error=True, log_errors=False) as txn:
             txn.add(_Batch(api, commands))
-    except ovs_errors.TimeoutException as error:
-        return _timed_out(commands, pace, error)
     except (RuntimeError, idlutils.RowNotFound) as error:
-        if "timed out" in str(error):
+        if is_timeout(error):
             return _timed_out(commands, pace, error)
         if len(commands) == 1:
             refusal = f"OVN refused to {commands[0]}: {error}"

@@ -29,10 +29,10 @@ from neutron_lib.plugins import directory
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
-from ovsdbapp import exceptions as ovs_exc
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.clients.ovsdb.ovn_write import is_timeout
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local.ovn.compare import comparison
 from isthmus.neutron.local.plugin import LocalPlugin
@@ -112,9 +112,9 @@ def _translated() -> Iterator[None]:
         raise errors.Invalid(str(error)) from error
     except db_exc.DBError as error:
         raise errors.Unreachable(f"Neutron's database cannot be used: {error}") from error
-    except ovs_exc.TimeoutException as error:
-        raise errors.TimedOut(f"a database of OVN gave no answer in time: {error}") from error
     except Exception as error:  # the boundary of the command
+        if is_timeout(error):
+            raise errors.TimedOut(f"a database of OVN gave no answer in time: {error}") from error
         LOG.exception("The comparison failed")
         raise from_any(error) from error
 
