@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openstack.exceptions import ConflictException, HttpException
 from tests.lab import tagged
 from tests.lab.person import Person
+from tests.lab.test_two_sites import ovn_rows_naming, rows_naming
 
 from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
@@ -94,11 +94,7 @@ def test_a_trunk_of_centrals_moves_with_its_server(
         row = boot(person, site, parent.id)
         assert person.network(site).get_trunk(trunk.id).port_id == parent.id
         reached(person, row, TAG, central.get_port(child.id), names)
-        # A subport comes and goes while the server runs; one that was elsewhere is brought here.
-        if site != "site1":
-            with pytest.raises(ConflictException, match="Change the port at site site2"):
-                central.add_trunk_subports(trunk, [more])
-            bring(person, site, late.id)
+        # A subport comes and goes while the server runs; at site2 it comes from site1 by itself.
         central.add_trunk_subports(trunk, [more])
         reached(person, row, TAG + 1, central.get_port(late.id), names)
         central.delete_trunk_subports(trunk, [more])
@@ -132,21 +128,6 @@ def boot(person: Person, site: str, port_id: str) -> dict[str, Any]:
     return {"netns": person.plan.server_netns("moving")}
 
 
-def bring(person: Person, site: str, port_id: str) -> None:
-    """Change a port at a site, again until the site where it was has let go of it."""
-
-    def came() -> bool:
-        try:
-            person.network(site).update_port(port_id, description=f"at {site}")
-        except HttpException as error:
-            if error.status_code != 503:
-                raise
-            return False
-        return True
-
-    until(came, what=f"port {port_id} comes to {site}", timeout_s=120)
-
-
 def address_of(port: Any) -> str:
     """Give the IPv4 address of a port."""
     return str(next(one["ip_address"] for one in port.fixed_ips if "." in one["ip_address"]))
@@ -163,3 +144,66 @@ def reached(
                 what=f"port {port.name} answers {name}",
                 timeout_s=300,
             )
+
+
+def test_a_trunk_is_changed_on_both_sides_while_its_site_is_cut_off(
+    lab: OpenLab, make_network: Callable[..., str]
+) -> None:
+    person = Person(lab.plan)
+    outer = make_network()
+    inner = make_network("10.80.0.0/24", "fd00:80::/64")
+    near, far = (person.server(f"cut-{site}", site, inner) for site in ("site1", "site2"))
+    names = [one["name"] for one in (near, far)]
+    central = person.network("central")
+    parent = central.create_port(network_id=outer, name="moving")
+    child, late = (central.create_port(network_id=inner, name=name) for name in ("one", "two"))
+    sub_port = {"port_id": child.id, "segmentation_type": "vlan", "segmentation_id": TAG}
+    trunk = central.create_trunk(port_id=parent.id, sub_ports=[sub_port])
+    row = boot(person, "site1", parent.id)
+    reached(person, row, TAG, child, names)
+    person.run("lab", "link", "cut", "site1")
+    try:
+        central.delete_trunk_subports(trunk, [sub_port])
+        central.add_trunk_subports(trunk, [{**sub_port, "port_id": late.id}])
+        # The site goes on with what it has, and its server stops and starts.
+        reached(person, row, TAG, child, names[:1])
+        person.run("lab", "server", "delete", "moving")
+        words = ("create", "moving", "--site", "site2", "--port", parent.id)
+        done = person.run("lab", "server", *words, check=False)
+        assert done.returncode != 0, "a site that is cut off may use its port"
+        assert "site site1" in done.stderr, done.stderr
+        row = boot(person, "site1", parent.id)
+        reached(person, row, TAG, child, names[:1])
+    finally:
+        person.run("lab", "link", "restore", "site1")
+    reached(person, row, TAG, late, names)
+    with behind(row, TAG, child.mac_address, address_of(child)):
+        assert not person.ping(names[0], address_of(child), count=1)
+    person.agree()
+    person.run("lab", "server", "delete", "moving")
+    central.delete_trunk(trunk.id)
+    for port in (child.id, late.id, parent.id):
+        central.delete_port(port)
+    for name in names:
+        person.run("lab", "server", "delete", name)
+    person.agree()
+    for network in (outer, inner):
+        central.delete_network(network)
+    leaves_no_trace(lab, trunk.id, child.id, late.id, parent.id, outer, inner)
+
+
+def leaves_no_trace(lab: OpenLab, *ids: str) -> None:
+    """See that what was deleted goes out of every Neutron and OVN database."""
+    tiers = sorted((lab.plan.folder / "tier").iterdir())
+
+    def traces() -> list[str]:
+        return [
+            f"{tier.name}: {one}"
+            for tier in tiers
+            for one in (*rows_naming(tier / "neutron.db", *ids), *ovn_rows_naming(tier, *ids))
+        ]
+
+    try:
+        until(lambda: not traces(), what="nothing of it is left in any tier", timeout_s=120)
+    except AssertionError as error:
+        raise AssertionError(f"left: {traces()}") from error
