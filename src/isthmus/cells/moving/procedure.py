@@ -53,7 +53,9 @@ def get_move(databases: Databases, host: str) -> HostMove:
     return move
 
 
-def check_move(databases: Databases, host: str, target: str, *, renumbers: bool) -> HostMove:
+def check_move(
+    databases: Databases, host: str, target: str, *, renumbers: bool, stopped: bool = True
+) -> HostMove:
     """Check that a host can move, and return the move that would begin; nothing is written.
 
     Args:
@@ -61,6 +63,8 @@ def check_move(databases: Databases, host: str, target: str, *, renumbers: bool)
         host: that is to move.
         target: uuid of the cell that it is to go to.
         renumbers: whether servers may get other ids.
+        stopped: whether its nova-compute has to be stopped; else it is fenced first, and what it
+            does ends, and is checked again.
 
     Raises:
         NotFound: the host is mapped to no cell, or has no service there.
@@ -79,13 +83,14 @@ def check_move(databases: Databases, host: str, target: str, *, renumbers: bool)
             raise errors.Conflict(
                 f"host {host} is on its way already: resume that, or roll it back"
             )
-        if not service.closed:
+        if stopped and not service.closed:
             raise errors.InUse(
                 f"nova-compute of {host} is up: stop it first; its guests run on without it"
             )
-        _check_there(old, new, host, renumbers=renumbers)
+        _check_there(old, new, host, renumbers=renumbers, idle=stopped)
         nodes = old.read(host)
-    _check_consumers(databases, nodes["compute_nodes"], list_servers(nodes), host)
+    if stopped:
+        _check_consumers(databases, nodes["compute_nodes"], list_servers(nodes), host)
     move = HostMove(
         host=host,
         source=source,
@@ -98,7 +103,9 @@ def check_move(databases: Databases, host: str, target: str, *, renumbers: bool)
     return move
 
 
-def _check_there(old: CellRows, new: CellRows, host: str, *, renumbers: bool) -> None:
+def _check_there(
+    old: CellRows, new: CellRows, host: str, *, renumbers: bool, idle: bool = True
+) -> None:
     here, there = old.list_columns(), new.list_columns()
     odd = [name for name in here if here[name] != there.get(name)]
     if odd:
@@ -107,7 +114,8 @@ def _check_there(old: CellRows, new: CellRows, host: str, *, renumbers: bool) ->
             "with nova-manage db sync"
         )
     rows = old.read(host)
-    check_idle(rows, old.list_open_moves(host))
+    if idle:
+        check_idle(rows, old.list_open_moves(host))
     if any(new.read(host)[name] for name in ("services", "compute_nodes", "instances")):
         raise errors.Conflict(
             f"host {host} is in that cell too: openstack compute service delete what is left "
@@ -127,6 +135,18 @@ def _check_consumers(
                 f"something is on its way to {host} ({', '.join(sorted(coming)[:3])}): it holds "
                 "allocations there and is no server of it yet"
             )
+
+
+def check_quiet(databases: Databases, move: HostMove) -> None:
+    """Check that nothing goes on with the servers of a host that is fenced.
+
+    Raises:
+        InUse: something does.
+    """
+    with databases.cell(move.source) as old:
+        rows = old.read(move.host)
+        check_idle(rows, old.list_open_moves(move.host))
+    _check_consumers(databases, rows["compute_nodes"], list_servers(rows), move.host)
 
 
 def begin(databases: Databases, move: HostMove) -> None:
@@ -163,6 +183,7 @@ def _copy(databases: Databases, move: HostMove, *, renumbers: bool) -> None:
         if service is None or not service.closed:
             raise errors.InUse(f"nova-compute of {move.host} is up: stop it")
         rows = old.read(move.host, lock=True)
+        _check_consumers(databases, rows["compute_nodes"], list_servers(rows), move.host)
         new.insert(renumber(rows, new.find_next_ids(), keep=not renumbers))
 
 

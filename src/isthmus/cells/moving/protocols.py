@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.move import HostRows, HostService
 
 
@@ -15,6 +16,9 @@ class CellRows(Protocol):
 
     def set_service(self, host: str, *, disabled: bool, reason: str | None) -> None:
         """Enable or disable it."""
+
+    def set_forced_down(self, host: str, *, down: bool) -> None:
+        """Have Nova take it for down, or look for itself."""
 
     def read(self, host: str, *, lock: bool = False) -> HostRows:
         """Read all rows of a host; with `lock` nobody changes its servers until the end."""
@@ -55,8 +59,31 @@ class Databases(Protocol):
     def find_cell_of(self, host: str) -> str | None:
         """Find the uuid of the cell that a host is mapped to."""
 
+    def list_hosts(self, cell: str) -> tuple[str, ...]:
+        """List the hosts that are mapped to a cell, by name."""
+
     def switch(self, host: str, servers: Sequence[str], cell: str) -> None:
         """Map a host and servers to a cell, in one transaction."""
 
     def list_consumers(self, node: str) -> frozenset[str]:
         """Return who holds allocations of a compute node, by uuid."""
+
+
+class Computes(Protocol):
+    """Stops and starts nova-compute of hosts."""
+
+    def stop(self, host: str, cell: CellAddress) -> bool:
+        """Stop it, while its guests run on; return whether it has stopped.
+
+        Args:
+            host: whose it is.
+            cell: that it is in.
+        """
+
+    def start(self, host: str, cell: CellAddress) -> None:
+        """Start it with the queue of a cell; nothing is done where it runs with that.
+
+        Args:
+            host: whose it is.
+            cell: whose queue it is to use.
+        """

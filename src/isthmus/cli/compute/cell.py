@@ -11,7 +11,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
-from isthmus.cli.compute import health, life, move
+from isthmus.cli.compute import grow, health, leave, life, move
 from isthmus.cli.compute.check import check_timeout
 from isthmus.cli.compute.servers import show_servers
 from isthmus.cli.options import Output
@@ -62,6 +62,9 @@ app.command("show")(life.show_cell)
 app.command("enable")(life.enable_cell)
 app.command("disable")(life.disable_cell)
 app.command("remove")(life.remove_cell)
+app.command("add")(grow.add_cell)
+app.command("split")(leave.split_cell)
+app.command("drain")(leave.drain_cell)
 app.command("move-host")(move.move_host)
 
 

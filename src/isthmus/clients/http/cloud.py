@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from keystoneauth1 import adapter
 from keystoneauth1.identity.base import BaseIdentityPlugin
 from openstack import config as openstack_config
 from openstack import exceptions
@@ -111,6 +112,34 @@ class PersonalCloud:
         Raises:
             Invalid: the entry is not complete.
         """
+        return NeutronClient(
+            self._open_session(),
+            name=name,
+            region=region or self.region,
+            interface=self._region.get_interface("network") or "public",
+            endpoint=None if region else self._region.get_endpoint("network"),
+            breaker=Breaker(),
+            for_person=True,
+        )
+
+    def open_adapter(self, service: str) -> adapter.Adapter:
+        """Open another service of the entry's region.
+
+        Args:
+            service: its type, such as `compute`.
+
+        Raises:
+            Invalid: the entry is not complete.
+        """
+        return adapter.Adapter(
+            self._open_session(),
+            service_type=service,
+            region_name=str(self._region.get_region_name(service) or "") or None,
+            interface=self._region.get_interface(service) or "public",
+            endpoint_override=self._region.get_endpoint(service),
+        )
+
+    def _open_session(self) -> Any:
         if self._auth_session is None:
             try:
                 self._auth_session = self._region.get_session()
@@ -121,12 +150,4 @@ class PersonalCloud:
                 self._auth_session.auth = KeptLogin(login, find_logins_dir(), anew=self._anew)
             self._auth_session.timeout = self._auth_session.timeout or _TIMEOUT_S
             bound(self._auth_session, Timeouts(_CONNECT_S, self._auth_session.timeout, _MOST_BYTES))
-        return NeutronClient(
-            self._auth_session,
-            name=name,
-            region=region or self.region,
-            interface=self._region.get_interface("network") or "public",
-            endpoint=None if region else self._region.get_endpoint("network"),
-            breaker=Breaker(),
-            for_person=True,
-        )
+        return self._auth_session

@@ -22,6 +22,8 @@ TOP_VHOST = ""
 CELL_DATABASE = "{{scheme}}://{{username}}@{{hostname}}/{name}?{{query}}"
 CELL_TRANSPORT = "{{scheme}}://{{username}}:{{password}}@{{hostname}}:{{port}}/{name}"
 RABBITMQ_USER = "nova"
+#: Who makes vhosts once RabbitMQ's management is enabled.
+RABBITMQ_ADMIN = "isthmus"
 #: What has Nova's scheduler read the cells again, so that one that is enabled is used at once.
 _FRESH = "isthmus.nova.fresh_cells.FreshCells"
 #: How long Nova waits for Neutron's word that a port is plugged, in seconds, on a busy machine.
@@ -263,7 +265,10 @@ def render_definitions(site: ComputeSite, cells: int) -> str:
     return json.dumps(
         {
             "vhosts": [{"name": name} for name in vhosts],
-            "users": [{"name": RABBITMQ_USER, "password": site.password, "tags": []}],
+            "users": [
+                {"name": RABBITMQ_USER, "password": site.password, "tags": []},
+                {"name": RABBITMQ_ADMIN, "password": site.password, "tags": ["administrator"]},
+            ],
             "permissions": [
                 {"user": RABBITMQ_USER, "vhost": name, **everything} for name in vhosts
             ],

@@ -45,6 +45,7 @@ PRELOAD = (
 ZYGOTE_ENV: Mapping[str, str] = {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
 #: Debian's; the one on the path becomes another user first.
 _RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+RABBITMQ_PLUGINS = "/usr/lib/rabbitmq/bin/rabbitmq-plugins"
 DATA = "mariadb"
 
 
@@ -90,7 +91,7 @@ def plan_compute(
         files: of Nova's and Glance's own.
         cells: how many; hypervisors are dealt out to them in turn.
     """
-    home = plan.tier_dir(site) / "compute"
+    home = find_home(plan, site)
     user = identity.nova_user(site.name)
     wanted = ComputeSite(
         site=str(site.name),
@@ -140,6 +141,26 @@ def plan_compute(
         discovery=_discovery(make, site, home / "discovered"),
         discovered=home / "discovered",
     )
+
+
+def find_home(plan: LabPlan, site: Tier) -> Path:
+    """Return the folder of a site's Nova."""
+    return plan.tier_dir(site) / "compute"
+
+
+def plan_conductor(plan: LabPlan, site: Tier, cell: str, file: Path) -> Program:
+    """Return the program of the conductor of a cell that is added.
+
+    Args:
+        plan: of the lab.
+        site: whose Nova it is.
+        cell: its name.
+        file: says where its database and its queue are.
+    """
+    home = find_home(plan, site)
+    make = Maker(plan, str(site.name), site.netns, home)
+    files = (_cell_conf(home, 1), file, home / f"conductor-{cell}.conf")
+    return _worker(make, f"conductor-{cell}", "nova-conductor", *files)
 
 
 def _cell_conf(home: Path, number: int) -> Path:
@@ -202,13 +223,13 @@ def _api(make: Maker, site: Tier, service: str, module: str, env: Mapping[str, s
     return make.born(birth, url=f"http://{site.management_address}:{_PORTS[service]}/")
 
 
-def _worker(make: Maker, service: str, command: str, conf: Path) -> Program:
+def _worker(make: Maker, service: str, command: str, *confs: Path) -> Program:
     module = command.removeprefix("nova-")
     main = "isthmus.nova.compute:run" if module == "compute" else f"nova.cmd.{module}:main"
     birth = make.birth(
         f"{make.place}.{service}",
         env=ZYGOTE_ENV,
-        argv=(command, "--config-file", str(conf)),
+        argv=(command, *(word for one in confs for word in ("--config-file", str(one)))),
         main=main,
     )
     return make.born(birth)

@@ -1,5 +1,6 @@
 """A compute host on its way from one cell to another."""
 
+import datetime
 import enum
 from dataclasses import dataclass
 from typing import Any
@@ -37,3 +38,15 @@ class HostService:
     disabled: bool
     reason: str | None
     closed: str  #: why it is not to be reckoned with, apart from its being disabled
+    forced_down: bool = False
+    seen: datetime.datetime | None = None  #: when it last said that it is up
+
+
+class Turn(enum.Enum):
+    """What brings a host to a cell."""
+
+    NOTHING = "nothing"  #: it is there
+    BEGIN = "begin"
+    GO_ON = "go on"  #: it is on its way there
+    UNDO = "undo"  #: it had begun to leave
+    REVERSE = "reverse"  #: it had arrived elsewhere, and was not opened there

@@ -1,6 +1,7 @@
 """The mappings of servers to cells, and the cells, in Nova's API database."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.server import InstanceMapping
 from isthmus.store.nova import tables
 from isthmus.store.nova.api import list_cells
-from isthmus.store.nova.reading import API_DATABASE, check_pattern, reading
+from isthmus.store.nova.reading import API_DATABASE, check_pattern, format_url, reading
 
 _TABLE = tables.INSTANCE_MAPPINGS.c
 _CELLS = tables.CELL_MAPPINGS.c
@@ -30,6 +31,16 @@ def collect_cells(url: str, template: str, timeout_s: float) -> tuple[CellAddres
     """
     with reading(url, timeout_s, API_DATABASE) as connection:
         return list_cells(connection, template)
+
+
+def with_queues(cells: Iterable[CellAddress], template: str) -> tuple[CellAddress, ...]:
+    """Return cells with their queues as Nova fills them in.
+
+    Args:
+        cells: as the mappings have them.
+        template: `[DEFAULT] transport_url`, for mappings that refer to it.
+    """
+    return tuple(replace(one, queue=format_url(one.queue, template)) for one in cells)
 
 
 def collect_links(

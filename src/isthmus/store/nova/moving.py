@@ -70,6 +70,8 @@ class CellTables:
             disabled=bool(found["disabled"]),
             reason=found["disabled_reason"],
             closed=find_closed(plain, self._down_time_s),
+            forced_down=bool(found["forced_down"]),
+            seen=found["seen"],
         )
 
     def set_service(self, host: str, *, disabled: bool, reason: str | None) -> None:
@@ -78,6 +80,12 @@ class CellTables:
             sa.update(tables.SERVICES)
             .where(*_is_compute(host))
             .values(disabled=int(disabled), disabled_reason=reason)
+        )
+
+    def set_forced_down(self, host: str, *, down: bool) -> None:
+        """Have Nova take it for down, or look for itself."""
+        self._connection.execute(
+            sa.update(tables.SERVICES).where(*_is_compute(host)).values(forced_down=int(down))
         )
 
     def read(self, host: str, *, lock: bool = False) -> HostRows:
@@ -246,6 +254,14 @@ class MoveDatabases:
                 .where(mapping.host == host)
             )
             return found
+
+    def list_hosts(self, cell: str) -> tuple[str, ...]:
+        """List the hosts that are mapped to a cell, by name."""
+        mapping, table = tables.HOST_MAPPINGS.c, tables.CELL_MAPPINGS.c
+        joined = tables.HOST_MAPPINGS.join(tables.CELL_MAPPINGS, table.id == mapping.cell_id)
+        with reading(self._api, self._timeout_s, API_DATABASE) as connection:
+            statement = sa.select(mapping.host).select_from(joined).where(table.uuid == cell)
+            return tuple(connection.scalars(statement.order_by(mapping.host)))
 
     def switch(self, host: str, servers: Sequence[str], cell: str) -> None:
         """Map a host and servers to a cell, in one transaction."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.cells.moving.movers import Movers
-from isthmus.config.nova import read_databases
+from isthmus.config.nova import NovaDatabases, read_databases
+from isthmus.model.compute.cloud import CellAddress
 from isthmus.store.nova.mappings import collect_cells
 from isthmus.store.nova.moving import MoveDatabases
 
@@ -26,11 +27,17 @@ def open_movers(nova: Sequence[Path], placement: Sequence[Path], timeout_s: floa
     cells = collect_cells(where.api, where.template, timeout_s)
     if not cells:
         raise errors.NotFound("this Nova has no cells")
-    databases = MoveDatabases(
+    return Movers(cells, open_databases(where, cells, timeout_s), where.sees_cells)
+
+
+def open_databases(
+    where: NovaDatabases, cells: Sequence[CellAddress], timeout_s: float
+) -> MoveDatabases:
+    """Return the databases of a Nova, for hosts that move between these cells."""
+    return MoveDatabases(
         where.api,
         where.placement,
         cells,
         down_time_s=where.service_down_time_s,
         timeout_s=timeout_s,
     )
-    return Movers(cells, databases, where.sees_cells)

@@ -1,0 +1,1 @@
+"""The database server of a cell, as its administrator sees it."""

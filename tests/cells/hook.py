@@ -1,0 +1,46 @@
+"""What a deployer's program for nova-compute does, in a word: Nova takes it for up or down.
+
+    python tests/cells/hook.py NOVA_CONF stop|start HOST CELL
+
+It ends with an error for `stop` of a host that the file `refuses` beside NOVA_CONF names.
+"""
+
+import sys
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from isthmus.config.nova import read_nova
+from isthmus.store.nova.mappings import collect_cells
+
+
+def main() -> int:
+    conf, verb, host, cell = Path(sys.argv[1]), *sys.argv[2:]
+    refuses = conf.with_name("refuses")
+    if verb == "stop" and refuses.exists() and host in refuses.read_text():
+        sys.stderr.write(f"{host} does not answer\n")
+        return 4
+    with conf.with_name("calls").open("a") as file:
+        file.write(f"{verb} {host} {cell}\n")
+    if verb == "stop":
+        return 0
+    cells = collect_cells(read_nova([conf]).api, "", 10)
+    (url,) = [one.database for one in cells if one.cell.name == cell]
+    engine = sa.create_engine(url)
+    later = (
+        "datetime(max(coalesce(last_seen_up, created_at, '2000-01-01'), CURRENT_TIMESTAMP), "
+        "'+1 second')"
+        if engine.dialect.name == "sqlite"
+        else "greatest(coalesce(last_seen_up, created_at), utc_timestamp()) + INTERVAL 1 SECOND"
+    )
+    with engine.begin() as connection:
+        done = connection.exec_driver_sql(
+            f"UPDATE services SET last_seen_up = {later} WHERE host = '{host}' AND deleted = 0"
+        )
+        assert done.rowcount == 1, f"{host} is not in {cell}"
+    engine.dispose()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
