@@ -172,7 +172,7 @@ def test_what_makes_no_sense_is_refused(
     nova: Nova, hook: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for more, text in (
-        (("--to", "cell1"), "cannot be drained into itself"),
+        (("--to", "cell1"), "cannot be emptied into itself"),
         (("--to", "cell9"), "there is no cell 'cell9'"),
         (("--to", "cell0"), "stays as it is"),
         (("--site", "site1"), "give --lab too"),

@@ -32,7 +32,7 @@ def check_cells(source: str, target: str, name: str) -> None:
         Invalid: it is one cell.
     """
     if source == target:
-        raise errors.Invalid(f"cell {name} cannot be drained into itself: say another with --to")
+        raise errors.Invalid(f"cell {name} cannot be emptied into itself: say another with --to")
 
 
 def collect_left(bringer: Bringer, source: str, target: str) -> tuple[HostLeft, ...]:

@@ -1,4 +1,4 @@
-"""Cells that are added, split and drained, joined to databases, RabbitMQ and nova-manage."""
+"""Cells that are added, split and emptied, joined to databases, RabbitMQ and nova-manage."""
 
 import secrets
 from collections.abc import Callable
