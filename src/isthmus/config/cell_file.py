@@ -92,8 +92,12 @@ def _render(cell: NewCell) -> str:
     return "\n".join(lines).replace("$", "$$")  # $NAME is a reference for oslo.config
 
 
-def read_cell_servers(path: Path) -> CellServers:
+def read_cell_servers(path: Path, *, makes: bool = True) -> CellServers:
     """Read on which servers new cells are made, and who their administrators are.
+
+    Args:
+        path: of the file.
+        makes: whether something is to be made; else only the queue's part is needed.
 
     Raises:
         Invalid: it cannot be read, or lacks something.
@@ -104,10 +108,10 @@ def read_cell_servers(path: Path) -> CellServers:
     _read(conf, path)
     own = conf[_SERVERS]
     for name in ("database", "queue", "queue_management"):
-        if not own[name]:
+        if not own[name] and (makes or name != "database"):
             raise errors.Invalid(f"{path}: [{_SERVERS}] {name} is not set")
     return CellServers(
-        database=own.database,
+        database=own.database or "",
         queue=own.queue,
         management=own.queue_management,
         reached_from=own.reached_from,

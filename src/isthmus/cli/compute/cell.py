@@ -11,7 +11,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
-from isthmus.cli.compute import grow, health, leave, life, move
+from isthmus.cli.compute import advise, grow, health, leave, life, move
 from isthmus.cli.compute.check import check_timeout
 from isthmus.cli.compute.servers import show_servers
 from isthmus.cli.options import Output
@@ -65,6 +65,7 @@ app.command("remove")(life.remove_cell)
 app.command("add")(grow.add_cell)
 app.command("split")(leave.split_cell)
 app.command("drain")(leave.drain_cell)
+app.command("advise")(advise.advise_cells)
 app.command("move-host")(move.move_host)
 
 

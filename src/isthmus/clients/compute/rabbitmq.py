@@ -1,11 +1,14 @@
 """RabbitMQ's management API: vhosts, users, and how busy its queues are."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
 from isthmus import errors
+from isthmus.model.compute.adding import CellServers
+from isthmus.model.compute.load import QueueLoad
 
 _EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
 _MISSING = 404
@@ -87,6 +90,41 @@ class RabbitManagement:
             raise errors.NotFound(f"RabbitMQ has no {unquote(path)}")
         return found
 
+    def read_load(self, url: str, before: QueueLoad | None = None) -> QueueLoad:
+        """Read how loaded it is, and what waits in the vhost of a URL.
+
+        Args:
+            url: of a cell's queue.
+            before: what was read earlier; what waited then is kept.
+
+        Raises:
+            NotFound: there is no such vhost.
+            Unreachable: the API does not answer.
+        """
+        vhost = quote_vhost(url)
+        nodes: list[dict[str, Any]] = self.get("nodes")
+        own = self.get(f"vhosts/{vhost}")
+        waiting = sum(int(one.get("messages_ready", 0)) for one in self.get(f"queues/{vhost}"))
+        rate = own.get("message_stats", {}).get("publish_details", {}).get("rate", 0.0)
+        memory = max(nodes, key=lambda one: one.get("mem_used", 0) / (one.get("mem_limit") or 1))
+        files = max(nodes, key=lambda one: one.get("fd_used", 0) / (one.get("fd_total") or 1))
+        return QueueLoad(
+            server=str(self.get("cluster-name")["name"]),
+            memory=int(memory.get("mem_used", 0)),
+            most_memory=int(memory.get("mem_limit", 0)),
+            files=int(files.get("fd_used", 0)),
+            most_files=int(files.get("fd_total", 0)),
+            alarms=tuple(
+                f"{word} of {one['name']}"
+                for one in nodes
+                for word, key in (("memory", "mem_alarm"), ("disk", "disk_free_alarm"))
+                if one.get(key)
+            ),
+            waiting=waiting,
+            waiting_before=before.waiting if before else waiting,
+            messages_s=float(rate),
+        )
+
     def _call(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
         """Make a call; None where there is no such thing."""
         try:
@@ -126,6 +164,20 @@ def _parse(url: str) -> tuple[str, str, str, str]:
     user, _, password = login.partition(":")
     vhost = unquote(parts.path.removeprefix("/")) or "/"
     return host, quote(unquote(user), safe=""), quote(vhost, safe=""), unquote(password)
+
+
+def find_management(url: str, servers: Iterable[CellServers]) -> str | None:
+    """Find the management API of the RabbitMQ that a transport URL leads to.
+
+    Args:
+        url: of a cell's queue.
+        servers: RabbitMQs with theirs.
+    """
+    there = {one.rpartition("@")[2] for one in urlsplit(url).netloc.split(",")}
+    for one in servers:
+        if there & {each.strip() for each in one.queue.split(",")}:
+            return one.management
+    return None
 
 
 def quote_vhost(url: str) -> str:

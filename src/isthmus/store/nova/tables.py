@@ -59,6 +59,7 @@ COMPUTE_NODES = _table(
 )
 SERVICES = _table(
     "services",
+    "id",
     "deleted",
     "host",
     "binary",

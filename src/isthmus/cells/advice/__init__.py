@@ -1,0 +1,1 @@
+"""Whether a cell is large enough: what is measured, and what follows from it."""
