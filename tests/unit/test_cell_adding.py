@@ -17,7 +17,7 @@ from isthmus.cells.adding.plan import (
     plan_steps,
 )
 from isthmus.cells.adding.procedure import Adding, Wanted
-from isthmus.cells.adding.split import check_hosts
+from isthmus.cells.adding.split import check_hosts, check_no_others
 from isthmus.cells.moving.bring import plan_turn
 from isthmus.model.compute.adding import AddState, AddStep, CellServers, Holds, NewCell
 from isthmus.model.compute.cloud import Cell, CellAddress
@@ -156,6 +156,13 @@ def test_hosts_that_cannot_leave(hosts: tuple[str, ...], error: Any, text: str) 
     with pytest.raises(error, match=text):
         check_hosts(hosts, ("h1", "h2"), "a")
     check_hosts(("h2",), ("h1", "h2"), "a")
+
+
+def test_a_cell_that_got_others_since_is_not_taken_back() -> None:
+    cell = replace(NEW, hosts=("h1", "h2"))
+    check_no_others(("h1",), cell)
+    with pytest.raises(errors.InUse, match="has got h3 since"):
+        check_no_others(("h1", "h3"), cell)
 
 
 class End(Exception):

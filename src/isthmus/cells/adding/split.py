@@ -41,6 +41,20 @@ def check_hosts(hosts: Sequence[str], there: Sequence[str], cell: str) -> None:
         raise errors.Invalid(f"that would leave cell {cell} without hosts")
 
 
+def check_no_others(there: Sequence[str], cell: NewCell) -> None:
+    """Check that a cell has no hosts but those that it got by the split.
+
+    Raises:
+        InUse: it has.
+    """
+    others = sorted(set(there) - set(cell.hosts))
+    if others:
+        raise errors.InUse(
+            f"cell {cell.name} has got {', '.join(others)} since it was split off: move those to "
+            "another cell first (isthmus cell move-host)"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """One cell that is split."""
@@ -118,6 +132,7 @@ class Split:
 
         Raises:
             NotFound: nothing was begun.
+            InUse: the new cell has got other hosts since.
         """
         found = self.find_record()
         if found is None or not found.source:
@@ -125,8 +140,10 @@ class Split:
         back: list[str] = []
         state = self.adding.look()
         if state.mapped is not None:
+            bringer = self.open_bringer()
+            check_no_others(bringer.databases.list_hosts(state.mapped.cell.uuid), found)
             self.adding.cells.set_enabled(state.mapped.cell.uuid, enabled=False)
-            back = bring_all(self.open_bringer(), found.hosts, found.source, tell, done)
+            back = bring_all(bringer, found.hosts, found.source, tell, done)
         self.adding.roll_back()
         return back
 

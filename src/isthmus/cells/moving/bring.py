@@ -21,6 +21,14 @@ Tell = Callable[[str, str], None]
 Patience = Callable[[Callable[[], bool], str], None]
 
 
+#: What is done next in each phase.
+_NEXT = {
+    Phase.FENCED: "its rows are copied to the other cell",
+    Phase.COPIED: "the mappings are switched to the other cell",
+    Phase.SWITCHED: "its rows are removed from the old cell",
+}
+
+
 def plan_turn(move: HostMove | None, mapped: str, to: str, host: str) -> Turn:
     """Decide what brings a host to a cell, by how far a move of it is. Pure.
 
@@ -113,7 +121,8 @@ class Bringer:
             self._force_down(move.target, host, down=True)
 
         def say(found: HostMove) -> None:
-            tell(host, f"its rows are {found.phase.value}")
+            if found.phase is not Phase.MOVED:
+                tell(host, _NEXT[found.phase])
 
         move = procedure.run_to(self.databases, host, renumbers=self.renumbers, tell=say)
         self._start(host, move.target, tell)
@@ -165,7 +174,7 @@ class Bringer:
     def _undo(self, host: str, tell: Tell) -> None:
         move = procedure.get_move(self.databases, host)
         while move.phase is not Phase.FENCED:
-            tell(host, f"its rows are {move.phase.value}; that is undone")
+            tell(host, f"it is {move.phase.value}: that step is undone")
             procedure.go_back(self.databases, move)
             move = procedure.get_move(self.databases, host)
         self._start(host, move.source, tell)

@@ -15,6 +15,14 @@ _POLL_S = 0.5
 _NAME = "isthmus-canary"
 _ENDED = frozenset({"ACTIVE", "ERROR"})
 _MISSING = 404
+#: What Nova says where the scheduler finds no host. One that was opened a moment ago is none yet: its
+#: nova-compute says so in the inventory when it looks at its resources next, once a minute.
+_NO_HOST = "No valid host"
+_AGAIN_S = 5.0
+
+
+class _NoHost(Exception):
+    """The scheduler has not found the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +63,18 @@ class CanaryClient:
             TimedOut: it was neither built nor failed in time.
         """
         name = f"{_NAME}-{host}"
+        deadline = time.monotonic() + self._wait_s
         try:
-            self._remove_all(name)
-            try:
-                return self._build(name, host)
-            finally:
+            while True:
                 self._remove_all(name)
+                try:
+                    return self._build(name, host)
+                except _NoHost as refusal:
+                    if time.monotonic() > deadline:
+                        raise errors.StepFailed(str(refusal)) from refusal
+                finally:
+                    self._remove_all(name)
+                time.sleep(_AGAIN_S)
         except exceptions.HttpError as error:
             raise errors.StepFailed(f"Nova does not take the canary: {error.message}") from error
         except exceptions.ClientException as error:
@@ -83,8 +97,9 @@ class CanaryClient:
             if server["status"] == "ACTIVE":
                 return f"a server was built on {host} in {took:.1f} s"
             if server["status"] in _ENDED:
-                why = server.get("fault", {}).get("message", "Nova does not say why")
-                raise errors.StepFailed(f"the canary was not built on {host}: {why}")
+                why = server.get("fault", {}).get("message", "Nova does not say why").strip()
+                sentence = f"the canary was not built on {host}: {why}"
+                raise _NoHost(sentence) if _NO_HOST in why else errors.StepFailed(sentence)
             if took > self._wait_s:
                 raise errors.TimedOut(
                     f"the canary on {host} is {server['status']} after {took:.0f} s: see the log "
