@@ -5,158 +5,38 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.cells.rabbit import Rabbit
+from tests.cells.real_nova import BIN, NEW, RealNova
 
 from isthmus.clients.compute.rabbitmq import RabbitManagement
+from isthmus.lab.compute.services import ZYGOTE_ENV
 from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.db, pytest.mark.timeout(600)]
-KILLED = Path(__file__).parent / "killed.py"
-BIN = Path(sys.executable).parent
-OLD = ("nova_api", "nova_cell0", "nova_cell1")
-NEW = "nova_east"
-
-
-class Nova:
-    """A Nova with its one default cell, as deployments have it, and the files of a controller."""
-
-    def __init__(self, folder: Path, root: str, rabbit: Rabbit) -> None:
-        self.folder, self.root, self.rabbit = folder, root, rabbit
-        self.engine = sa.create_engine(root.replace("/isthmus?", "/mysql?"))
-        for name in OLD:
-            self.sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
-        self.conf = folder / "nova.conf"
-        self.conf.write_text(
-            f"[DEFAULT]\ntransport_url = rabbit://guest:guest@{rabbit.queue}/\n"
-            f"state_path = {folder}\nuse_stderr = true\n"
-            f"[oslo_concurrency]\nlock_path = {folder}/lock\n[conductor]\nworkers = 1\n"
-            f"[api_database]\nconnection = {self.url('nova_api')}\n"
-            f"[database]\nconnection = {self.url('nova_cell1')}\n"
-        )
-        self.servers = folder / "cells.conf"
-        self.servers.write_text(
-            f"[cell_servers]\ndatabase = {self.url('')}\nqueue = {rabbit.queue}\n"
-            f"queue_management = {rabbit.management}\nreached_from = localhost\n"
-        )
-        self.cell_file = folder / "cell-east.conf"
-        create = [sys.executable, "-m", "isthmus.nova.create", str(self.conf), "1"]
-        done = subprocess.run(create, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-
-    def url(self, name: str) -> str:
-        return self.root.replace("/isthmus?", f"/{name}?")
-
-    def sql(self, statement: str) -> list[Any]:
-        with self.engine.begin() as connection:
-            found = connection.exec_driver_sql(statement)
-            return [tuple(row) for row in found] if found.returns_rows else []
-
-    def databases(self) -> set[str]:
-        return {row[0] for row in self.sql("SHOW DATABASES LIKE 'nova%%'")}
-
-    def users(self) -> set[str]:
-        return {row[0] for row in self.sql("SELECT user FROM mysql.user WHERE user LIKE 'nova%%'")}
-
-    def vhosts(self) -> set[str]:
-        return {one["name"] for one in RabbitManagement(self.rabbit.management, 10).get("vhosts")}
-
-    def revision(self, database: str) -> str:
-        return str(self.sql(f"SELECT version_num FROM {database}.alembic_version")[0][0])
-
-    def start(self, *words: str, number: int | None = None) -> "subprocess.Popen[str]":
-        command = [BIN / "isthmus"] if number is None else [KILLED, str(number)]
-        files = ["--nova-conf", self.conf, "--servers", self.servers]
-        wait = ["--wait", "0"] if "--wait" not in words else []
-        python = [] if number is None else [sys.executable, "-W", "ignore"]
-        return subprocess.Popen(
-            [*python, *command, "cell", "add", "east", *words, *files, *wait],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": ""},
-        )
-
-    def run(self, *words: str, number: int | None = None) -> tuple[int, str, str]:
-        with self.start(*words, number=number) as process:
-            out, err = process.communicate(timeout=300)
-            return process.returncode, out, " ".join(err.split())
-
-    def announce(self, binary: str, host: str) -> None:
-        """Have a service of the new cell announce itself."""
-        self.sql(
-            f"INSERT INTO {NEW}.services (created_at, last_seen_up, host, `binary`, topic, "
-            f"report_count, disabled, forced_down, version, deleted) VALUES (UTC_TIMESTAMP(), "
-            f"UTC_TIMESTAMP(), '{host}', '{binary}', 't', 1, 0, 0, 70, 0)"
-        )
-
-    def announce_host(self, host: str) -> None:
-        self.announce("nova-compute", host)
-        zeros = "vcpus, memory_mb, local_gb, vcpus_used, memory_mb_used, local_gb_used"
-        self.sql(
-            f"INSERT INTO {NEW}.compute_nodes ({zeros}, hypervisor_type, hypervisor_version, "
-            f"cpu_info, uuid, host, hypervisor_hostname, deleted, mapped) VALUES (0, 0, 0, 0, 0, "
-            f"0, 'QEMU', 1, '', UUID(), '{host}', '{host}', 0, 0)"
-        )
-
-    def add(self) -> None:
-        """Add the cell as far as a person has to do something, do that, and go on."""
-        code, _, said = self.run()
-        assert code == 3, said
-        assert "no nova-conductor is up in cell east" in said
-        self.announce("nova-conductor", "c")
-        assert self.run()[0] == 0
-
-    def is_clean(self) -> bool:
-        """Tell whether nothing is left of the new cell."""
-        cells = self.sql("SELECT name FROM nova_api.cell_mappings WHERE name = 'east'")
-        return (
-            self.databases() == set(OLD)
-            and not self.users()
-            and self.vhosts() == {"/"}
-            and not cells
-            and not self.cell_file.exists()
-        )
-
-    def close(self) -> None:
-        for name in sorted(self.databases()):
-            self.sql(f"DROP DATABASE {name}")
-        self.engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, mariadb_url: str, rabbit: Rabbit
-) -> Iterator[Nova]:
-    found = Nova(tmp_path_factory.mktemp("nova"), mariadb_url, rabbit)
-    yield found
-    found.close()
 
 
 @pytest.fixture
-def nova(made: Nova) -> Iterator[Nova]:
-    assert made.is_clean()
-    yield made
-    if not made.is_clean():
-        made.sql(f"DROP DATABASE IF EXISTS {NEW}")
-        made.sql(f"DROP USER IF EXISTS {NEW}@localhost")
-        RabbitManagement(made.rabbit.management, 10).drop(f"rabbit://{NEW}:x@mq/east")
-        made.sql("DELETE FROM nova_api.host_mappings")
-        made.sql("DELETE FROM nova_api.cell_mappings WHERE name = 'east'")
-        made.cell_file.unlink(missing_ok=True)
+def nova(real_nova: RealNova) -> Iterator[RealNova]:
+    assert real_nova.is_clean()
+    yield real_nova
+    if not real_nova.is_clean():
+        real_nova.sql(f"DROP DATABASE IF EXISTS {NEW}")
+        real_nova.sql(f"DROP USER IF EXISTS {NEW}@localhost")
+        RabbitManagement(real_nova.rabbit.management, 10).drop(f"rabbit://{NEW}:x@mq/east")
+        real_nova.sql("DELETE FROM nova_api.host_mappings")
+        real_nova.sql("DELETE FROM nova_api.cell_mappings WHERE name = 'east'")
+        real_nova.cell_file.unlink(missing_ok=True)
 
 
 def steps(out: str) -> dict[str, str]:
     return {row["step"]: row["state"] for row in json.loads(out)}
 
 
-def test_the_default_cell_gets_its_second_with_a_real_conductor(nova: Nova) -> None:
+def test_the_default_cell_gets_its_second_with_a_real_conductor(nova: RealNova) -> None:
     code, out, said = nova.run("--dry-run", "-o", "json")
     assert code == 0, said
     assert steps(out)["conductor"] == "yours"
@@ -172,6 +52,7 @@ def test_the_default_cell_gets_its_second_with_a_real_conductor(nova: Nova) -> N
     conductor = subprocess.Popen(
         [BIN / "nova-conductor", "--config-file", nova.conf, "--config-file", nova.cell_file],
         stderr=(nova.folder / "conductor.log").open("wb"),
+        env={**os.environ, **ZYGOTE_ENV},
     )
     try:
         code, out, said = nova.run("--wait", "240", "-o", "json")
@@ -204,7 +85,7 @@ def test_the_default_cell_gets_its_second_with_a_real_conductor(nova: Nova) -> N
     assert (code, nova.is_clean()) == (0, True), said
 
 
-def test_what_is_there_already_is_not_touched(nova: Nova) -> None:
+def test_what_is_there_already_is_not_touched(nova: RealNova) -> None:
     nova.sql(f"CREATE DATABASE {NEW}")
     nova.sql(f"CREATE TABLE {NEW}.mine (id INT)")
     code, _, said = nova.run()
@@ -222,7 +103,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("option", ["database", "queue_management"])
-def test_a_server_that_does_not_answer_is_named(nova: Nova, option: str) -> None:
+def test_a_server_that_does_not_answer_is_named(nova: RealNova, option: str) -> None:
     text = nova.servers.read_text()
     url, sentence = BAD[option] or ("", "")
     try:
@@ -235,7 +116,7 @@ def test_a_server_that_does_not_answer_is_named(nova: Nova, option: str) -> None
     assert nova.is_clean()
 
 
-def test_no_secret_is_seen_by_others(nova: Nova) -> None:
+def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     """Nobody sees a password on a command line while tables are migrated."""
     seen: set[str] = set()
 
@@ -256,7 +137,7 @@ def test_no_secret_is_seen_by_others(nova: Nova) -> None:
     assert secret[0] not in said
 
 
-def test_ctrl_c_ends_it_and_it_goes_on(nova: Nova) -> None:
+def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
     with nova.start() as process:
         until(lambda: NEW in nova.databases() or process.poll() is not None, timeout_s=60)
         process.send_signal(signal.SIGINT)
@@ -267,7 +148,7 @@ def test_ctrl_c_ends_it_and_it_goes_on(nova: Nova) -> None:
     assert nova.is_clean()
 
 
-def test_killed_in_the_middle_of_a_migration_that_goes_on(nova: Nova) -> None:
+def test_killed_in_the_middle_of_a_migration_that_goes_on(nova: RealNova) -> None:
     """The command is gone, nova-manage is not: the tables are made anew all the same."""
     with nova.start() as process:
         count = f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{NEW}'"
@@ -281,7 +162,7 @@ def test_killed_in_the_middle_of_a_migration_that_goes_on(nova: Nova) -> None:
     assert nova.is_clean()
 
 
-def kill_at(nova: Nova, number: int, *, back: bool) -> bool:
+def kill_at(nova: RealNova, number: int, *, back: bool) -> bool:
     """Kill it before its nth change, and go on or back; return whether it came so far."""
     code, _, said = nova.run(number=number)
     if code == 3:
@@ -298,14 +179,14 @@ def kill_at(nova: Nova, number: int, *, back: bool) -> bool:
     return True
 
 
-def test_killed_here_and_there_it_goes_on_or_back(nova: Nova) -> None:
+def test_killed_here_and_there_it_goes_on_or_back(nova: RealNova) -> None:
     for number in (2, 7, 10):
         assert kill_at(nova, number, back=number != 7)
 
 
 @pytest.mark.stress  # at each change: minutes
 @pytest.mark.parametrize("back", [False, True])
-def test_killed_at_each_change_it_goes_on_or_back(nova: Nova, back: bool) -> None:
+def test_killed_at_each_change_it_goes_on_or_back(nova: RealNova, back: bool) -> None:
     number = 1
     while kill_at(nova, number, back=back):
         number += 1
@@ -316,7 +197,7 @@ def test_killed_at_each_change_it_goes_on_or_back(nova: Nova, back: bool) -> Non
 
 
 @pytest.mark.stress
-def test_killed_at_each_change_of_the_way_back_it_goes_on_with_it(nova: Nova) -> None:
+def test_killed_at_each_change_of_the_way_back_it_goes_on_with_it(nova: RealNova) -> None:
     back = ("--roll-back", "--yes", "--confirm", "east")
     number = 1
     while True:

@@ -15,8 +15,8 @@ _POLL_S = 0.5
 _NAME = "isthmus-canary"
 _ENDED = frozenset({"ACTIVE", "ERROR"})
 _MISSING = 404
-#: What Nova says where the scheduler finds no host. One that was opened a moment ago is none yet: its
-#: nova-compute says so in the inventory when it looks at its resources next, once a minute.
+#: What Nova says where the scheduler finds no host. One that was opened a moment ago is none yet:
+#: its nova-compute says so in the inventory when it looks at its resources next, once a minute.
 _NO_HOST = "No valid host"
 _AGAIN_S = 5.0
 
