@@ -51,6 +51,7 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "src/isthmus/store/nova/*",
             "src/isthmus/wiring/compute/*",
             "tests/cells/*",
+            "tests/lab/test_cells.py",
             "tests/lab/test_compute.py",
             "tests/unit/test_lab_compute.py",
             "docs/reference/cli.md",

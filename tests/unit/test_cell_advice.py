@@ -67,7 +67,7 @@ def loaded(**more: object) -> CellLoad:
         (loaded(waiting=40, waiting_before=0), ANY, Step.STAY, "room for"),
         (loaded(report_age=0.7), ANY, Step.ADD, "lateness of hosts' reports"),
         (loaded(report_age=0.95), ANY, Step.SPLIT, "lateness of hosts' reports"),
-        # Failure isolation is somebody's wish, and a reason of its own.
+        # Failure isolation is a demand, and a reason of its own.
         (LOAD, Rule(most_hosts=1000), Step.STAY, ""),
         (LOAD, Rule(most_hosts=150), Step.ADD, "hosts lost at once, 100 of 150"),
         (LOAD, Rule(most_hosts=100), Step.SPLIT, "hosts lost at once, 100 of 100"),
