@@ -24,7 +24,8 @@ def main() -> int:
         file.write(f"{verb} {host} {cell}\n")
     if verb == "stop":
         return 0
-    cells = collect_cells(read_nova([conf]).api, "", 10)
+    where = read_nova([conf])
+    cells = collect_cells(where.api, where.template, 10)
     (url,) = [one.database for one in cells if one.cell.name == cell]
     engine = sa.create_engine(url)
     later = (

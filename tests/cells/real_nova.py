@@ -31,7 +31,7 @@ class RealNova:
         self.conf = folder / "nova.conf"
         self.conf.write_text(
             f"[DEFAULT]\ntransport_url = rabbit://guest:guest@{rabbit.queue}/\n"
-            f"state_path = {folder}\nuse_stderr = true\n"
+            f"state_path = {folder}\nuse_stderr = true\nservice_down_time = 100000000\n"
             f"[oslo_concurrency]\nlock_path = {folder}/lock\n[conductor]\nworkers = 1\n"
             f"[api_database]\nconnection = {self.url('nova_api')}\n"
             f"[database]\nconnection = {self.url('nova_cell1')}\n"
@@ -67,21 +67,30 @@ class RealNova:
     def revision(self, database: str) -> str:
         return str(self.sql(f"SELECT version_num FROM {database}.alembic_version")[0][0])
 
-    def start(self, *words: str, number: int | None = None) -> "subprocess.Popen[str]":
+    #: What is run.
+    verb: tuple[str, ...] = ("add", "east")
+
+    def start(
+        self, *words: str, number: int | None = None, servers: bool = True
+    ) -> "subprocess.Popen[str]":
         command = [BIN / "isthmus"] if number is None else [KILLED, str(number)]
-        files = ["--nova-conf", self.conf, "--servers", self.servers]
-        wait = ["--wait", "0"] if "--wait" not in words else []
+        files = ["--nova-conf", self.conf]
+        if servers:
+            files += ["--servers", self.servers]
+        wait = ["--wait", "0"] if servers and "--wait" not in words else []
         python = [] if number is None else [sys.executable, "-W", "ignore"]
         return subprocess.Popen(
-            [*python, *command, "cell", "add", "east", *words, *files, *wait],
+            [*python, *command, "cell", *self.verb, *words, *files, *wait],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": ""},
         )
 
-    def run(self, *words: str, number: int | None = None) -> tuple[int, str, str]:
-        with self.start(*words, number=number) as process:
+    def run(
+        self, *words: str, number: int | None = None, servers: bool = True
+    ) -> tuple[int, str, str]:
+        with self.start(*words, number=number, servers=servers) as process:
             out, err = process.communicate(timeout=300)
             return process.returncode, out, " ".join(err.split())
 
@@ -114,12 +123,23 @@ class RealNova:
         """Tell whether nothing is left of the new cell."""
         cells = self.sql("SELECT name FROM nova_api.cell_mappings WHERE name = 'east'")
         return (
-            self.databases() == set(OLD)
+            NEW not in self.databases()
             and not self.users()
             and self.vhosts() == {"/"}
             and not cells
             and not self.cell_file.exists()
         )
+
+    def clean(self) -> None:
+        """Remove what a test has left of the new cell."""
+        if self.is_clean():
+            return
+        self.sql(f"DROP DATABASE IF EXISTS {NEW}")
+        self.sql(f"DROP USER IF EXISTS {NEW}@localhost")
+        RabbitManagement(self.rabbit.management, 10).drop(f"rabbit://{NEW}:x@mq/east")
+        self.sql("DELETE FROM nova_api.host_mappings")
+        self.sql("DELETE FROM nova_api.cell_mappings WHERE name = 'east'")
+        self.cell_file.unlink(missing_ok=True)
 
     def close(self) -> None:
         for name in sorted(self.databases()):

@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 from tests.cells.real_nova import BIN, NEW, RealNova
 
-from isthmus.clients.compute.rabbitmq import RabbitManagement
 from isthmus.lab.compute.services import ZYGOTE_ENV
 from isthmus.testing.until import until
 
@@ -23,13 +22,7 @@ pytestmark = [pytest.mark.db, pytest.mark.timeout(600)]
 def nova(real_nova: RealNova) -> Iterator[RealNova]:
     assert real_nova.is_clean()
     yield real_nova
-    if not real_nova.is_clean():
-        real_nova.sql(f"DROP DATABASE IF EXISTS {NEW}")
-        real_nova.sql(f"DROP USER IF EXISTS {NEW}@localhost")
-        RabbitManagement(real_nova.rabbit.management, 10).drop(f"rabbit://{NEW}:x@mq/east")
-        real_nova.sql("DELETE FROM nova_api.host_mappings")
-        real_nova.sql("DELETE FROM nova_api.cell_mappings WHERE name = 'east'")
-        real_nova.cell_file.unlink(missing_ok=True)
+    real_nova.clean()
 
 
 def steps(out: str) -> dict[str, str]:

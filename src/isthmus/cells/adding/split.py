@@ -66,17 +66,21 @@ class Split:
         """Return what its file says; None where it has not begun."""
         return self.adding.record.find()
 
-    def take_up(self, cell: str) -> Wanted:
+    def take_up(self, cell: str, *, begins: bool) -> Wanted:
         """Return what is wanted, the hosts of the journal where none are named.
 
         Args:
             cell: name of the cell that is split.
+            begins: whether it may begin; else it has to be there.
 
         Raises:
+            NotFound: it is to be there, and is not.
             Conflict: the file is of another procedure.
             Refused: the hosts cannot leave the cell.
         """
         wanted, found = self.adding.wanted, self.find_record()
+        if found is None and not begins:
+            raise errors.NotFound(f"cell {wanted.name} was not split off by isthmus here")
         if found is None:
             check_hosts(wanted.hosts, self._list_hosts(), cell)
             return wanted
@@ -136,7 +140,7 @@ class Split:
         """
         found = self.find_record()
         if found is None or not found.source:
-            raise errors.NotFound(f"cell {self.adding.wanted.name} is not the part of a split")
+            raise errors.NotFound(f"cell {self.adding.wanted.name} was not split off here")
         back: list[str] = []
         state = self.adding.look()
         if state.mapped is not None:

@@ -136,7 +136,7 @@ def split_cell(
         )
 
     split = open_split(wanted)
-    wanted = split.take_up(source.name)
+    wanted = split.take_up(source.name, begins=not roll_back)
     split = open_split(wanted)
     if roll_back:
         what = f"Cell {to} goes, and {counted(len(wanted.hosts), 'host')} back to {source.name}."
