@@ -427,6 +427,21 @@ def test_a_conductor_that_a_person_starts_is_waited_for() -> None:
     assert world.mapping is True
 
 
+def test_a_step_that_changes_nothing_ends_it() -> None:
+    """Such as a host that nova-manage takes for mapped, though no mapping leads there."""
+    world = World()
+    run(world)
+    world.hosts = ["h1"]
+
+    def discover(_uuid: str) -> None:
+        world.change()
+
+    world.unmapped = ["h1"]
+    world.discover = discover  # type: ignore[method-assign]
+    with pytest.raises(errors.StepFailed, match="step hosts of cell c2 was done and is not"):
+        run(world)
+
+
 def test_a_file_of_another_cell_is_not_taken_for_ones_own() -> None:
     world = World()
     run(world)

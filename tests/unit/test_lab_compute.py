@@ -124,7 +124,8 @@ def test_the_queue_begins_with_a_vhost_for_each_cell(files: ComputeFiles) -> Non
     begins = json.loads(text)
     assert [one["name"] for one in begins["vhosts"]] == ["/", "cell1", "cell2", "cell3"]
     assert {one["vhost"] for one in begins["permissions"]} == {"/", "cell1", "cell2", "cell3"}
-    (user,) = begins["users"]
+    user, admin = begins["users"]
+    assert (admin["name"], admin["tags"]) == ("isthmus", ["administrator"])
     assert user["password"] == "pw-nova-site1"
 
 

@@ -89,16 +89,21 @@ class Adding:
             Stale: a step is a person's, and not done yet.
             StepFailed: a step failed.
         """
-        proved = False
+        done: AddStep | None = None
         while True:
             state = self.look()
             steps = self.list_steps(state)
             step = plan.find_next(steps)
-            if step is None or (step is AddStep.CANARY and proved):
+            if step is None or done is AddStep.CANARY:
                 return steps
+            if step is done:
+                raise errors.StepFailed(
+                    f"step {step.value} of cell {self.wanted.name} was done and is not: see "
+                    "isthmus cell verify"
+                )
             tell(step)
             self._do(step, state, tell)
-            proved = step is AddStep.CANARY
+            done = step
 
     def _do(self, step: AddStep, state: AddState, tell: Tell) -> None:
         cell, mapped = state.cell, state.mapped
