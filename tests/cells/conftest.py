@@ -1,7 +1,5 @@
-"""MariaDB for the databases of Nova and Placement, and RabbitMQ for its messages."""
+"""MariaDB for the databases of Nova and Placement."""
 
-from tests.cells.rabbit import rabbit
-from tests.cells.real_nova import real_nova
 from tests.ports.conftest import mariadb_url, mariadbd
 
-__all__ = ["mariadb_url", "mariadbd", "rabbit", "real_nova"]
+__all__ = ["mariadb_url", "mariadbd"]
