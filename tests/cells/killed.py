@@ -47,7 +47,7 @@ class Session(requests.Session):
     """Counts what changes something."""
 
     @override
-    def request(self, method: Any, *args: Any, **words: Any) -> requests.Response:  # type: ignore[override]
+    def request(self, method: Any, *args: Any, **words: Any) -> requests.Response:
         if method != "GET":
             change()
         return super().request(method, *args, **words)

@@ -176,6 +176,7 @@ def test_the_room_that_is_said_is_there_and_not_much_more(name: str) -> None:
         assert now.most_hosts is not None
         (then,) = advise([model.measure(now.most_hosts)], ANY)
         assert then.step is Step.STAY, (hosts, now.most_hosts, then.why)
+    assert now.most_hosts is not None
     (close,) = advise([model.measure(int(now.most_hosts * 1.4))], ANY)
     assert close.step is not Step.STAY
 

@@ -61,12 +61,10 @@ class Adding:
             return state
         if state.cell.name != self.wanted.name:
             raise errors.Conflict(f"{state.file} is of cell {state.cell.name}, not of this one")
-        state = replace(
-            state,
-            database=self.database.read(state.cell.database),
-            queue=self.queue.is_there(state.cell.queue),
-        )
-        return self.cells.look(state.cell, state)
+        cell = state.cell
+        database = self.database.read(cell.database)
+        state = replace(state, database=database, queue=self.queue.is_there(cell.queue))
+        return self.cells.look(cell, state)
 
     def list_steps(self, state: AddState) -> tuple[AddedStep, ...]:
         """List all steps, and how each stands."""

@@ -62,7 +62,7 @@ def open_site(lab: OpenLab, site: str, *, timeout_s: float, wait_s: float) -> De
     plan = lab.plan
     if not site and len(plan.sites) > 1:
         raise errors.Invalid(f"lab {plan.name} has {len(plan.sites)} sites: say --site NAME")
-    cells = SiteCells(plan, lab.tools, lab.ledger, plan.site(site) if site else plan.sites[0])
+    cells = SiteCells(plan, lab.tools, lab.ledger, plan.get_site(site) if site else plan.sites[0])
     return Deployment(
         nova_files=(cells.nova_file,),
         placement_files=(cells.placement_file,),

@@ -50,14 +50,11 @@ class CellDatabaseServer:
             )
             there = sa.inspect(connection).has_table(tables.INSTANCES.name, schema=name)
             own = sa.table(tables.INSTANCES.name, sa.column("deleted"), schema=name)
+            alive = sa.select(sa.func.count()).select_from(own).where(own.c.deleted == 0)
             return Holds(
                 there=True,
                 tables=connection.scalar(count, {"name": name}) or 0,
-                servers=connection.scalar(
-                    sa.select(sa.func.count()).select_from(own).where(own.c.deleted == 0)
-                )
-                if there
-                else 0,
+                servers=(connection.scalar(alive) or 0) if there else 0,
             )
 
     def ensure_database(self, url: str, reached_from: str) -> None:
