@@ -40,7 +40,7 @@ class CellFile:
         _read(conf, self.path)
         own = conf[_SECTION]
         if not (own.name and conf.transport_url and conf.database.connection):
-            raise errors.Invalid(f"{self.path}: this is not the file of a cell that isthmus added")
+            raise errors.Invalid(f"{self.path}: this is not the file of a cell that was added")
         return NewCell(
             name=own.name,
             database=conf.database.connection,

@@ -163,7 +163,7 @@ class Adding:
         cell = self.record.find()
         if cell is None or cell.name != self.wanted.name:
             raise errors.NotFound(
-                f"cell {self.wanted.name} was not added by isthmus here, or is gone: its file is "
+                f"cell {self.wanted.name} was not added from here, or is gone: its file is "
                 "not there"
             )
         state = self.look()

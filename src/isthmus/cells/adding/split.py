@@ -80,7 +80,7 @@ class Split:
         """
         wanted, found = self.adding.wanted, self.find_record()
         if found is None and not begins:
-            raise errors.NotFound(f"cell {wanted.name} was not split off by isthmus here")
+            raise errors.NotFound(f"cell {wanted.name} was not split off from here")
         if found is None:
             check_hosts(wanted.hosts, self._list_hosts(), cell)
             return wanted
@@ -140,7 +140,7 @@ class Split:
         """
         found = self.find_record()
         if found is None or not found.source:
-            raise errors.NotFound(f"cell {self.adding.wanted.name} was not split off here")
+            raise errors.NotFound(f"cell {self.adding.wanted.name} was not split off from here")
         back: list[str] = []
         state = self.adding.look()
         if state.mapped is not None:
