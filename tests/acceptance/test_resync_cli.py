@@ -1,5 +1,7 @@
 """`isthmus site resync` as a person meets it."""
 
+from typing import Any
+
 from tests.acceptance.shell import NET, Shell, shell
 
 __all__ = ["shell"]
@@ -38,3 +40,19 @@ def test_a_site_is_compared_now_and_seen_through(shell: Shell) -> None:
     assert ran.stderr == ""
     assert "done" in ran.stdout
     shell.run(*wait, "-1", code=2)
+
+
+def test_a_request_that_goes_with_its_site_is_told_of(shell: Shell) -> None:
+    shell.run("site", "create", "site1")
+
+    answered = shell.cloud.answer
+
+    def answer(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        if method == "GET" and "/site-renewals/" in target:
+            shell.cloud.rows["site-renewals"].clear()
+        return answered(method, target, body, caller)
+
+    shell.cloud.answer = answer  # type: ignore[method-assign]
+    shell.cloud.defaults["site-renewals"] = lambda: {"state": "waiting"}
+    says = "the request is gone: site site1 was deleted, or central was restored"
+    shell.run("site", "resync", "site1", "--wait", "9", code=2, says=says)

@@ -231,6 +231,33 @@ def test_it_shows_what_is_left_of_what_it_found(engine: sa.Engine) -> None:
     assert (row["jobs"], row["parked"]) == (0, 1)
 
 
+def test_a_clock_that_is_set_back_hides_nothing_of_what_is_left(engine: sa.Engine) -> None:
+    """It was called done while what it had found was under way."""
+    asked = ask(engine)
+    worker = SqlRenewals(engine, "w")
+    assert worker.take([ONE])
+    CLOCK.move(-3600)
+    with writing(engine) as connection:
+        journal.record(connection, [IntentKey(ONE, ResourceType.PORT, "p1")])
+    worker.record(asked, RenewalState.DONE, pages=1, noted=1, error="")
+    assert show(engine, asked)["jobs"] == 1
+    CLOCK.move(1)
+    assert show(engine, asked)["jobs"] == 1
+
+
+def test_a_clock_that_is_set_back_while_it_runs_hides_nothing(engine: sa.Engine) -> None:
+    CLOCK.move(10)
+    asked = ask(engine)
+    worker = SqlRenewals(engine, "w")
+    assert worker.take([ONE])
+    CLOCK.move(60)
+    with writing(engine) as connection:
+        journal.record(connection, [IntentKey(ONE, ResourceType.PORT, "p1")])
+    CLOCK.move(-50)
+    worker.record(asked, RenewalState.DONE, pages=1, noted=1, error="")
+    assert show(engine, asked)["jobs"] == 1
+
+
 def test_only_what_is_on_a_network_is_compared_with_it(engine: sa.Engine) -> None:
     mapped = [
         (ResourceType.NETWORK, "n1"),

@@ -57,14 +57,20 @@ def wait_resynced(
         The request as it ended.
 
     Raises:
-        Refused: a tier refused to be compared, or the site something that it lacked.
+        Refused: a tier refused to be compared, or the site something that it lacked; or the request
+            is gone.
         TimedOut: the time was too short; the request goes on.
     """
     row = request
 
     def look() -> str:
         nonlocal row
-        row = api.get("site_renewal", row["id"])
+        try:
+            row = api.get("site_renewal", row["id"])
+        except errors.NotFound as error:
+            raise errors.NotFound(
+                f"the request is gone: site {row['site']} was deleted, or central was restored"
+            ) from error
         return explain(row)
 
     def hint() -> str:

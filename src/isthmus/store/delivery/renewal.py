@@ -233,7 +233,8 @@ def list_page(
     """List renewals as an API pages them, each with the jobs of what it found that are left.
 
     Those are the intents that were recorded while it ran and that are not carried out; of objects
-    that changed in the meantime as well.
+    that changed in the meantime as well. Where the clock was set back since, a time that lies ahead
+    tells nothing, and each intent of the site counts: rather a wait too long than done too early.
 
     Raises:
         Invalid: a sort key, a marker or a filter's value is invalid.
@@ -241,8 +242,15 @@ def list_page(
     left = [
         sa.select(sa.func.count(JOURNAL.c.id))
         .where(JOURNAL.c.lane == RENEWALS.c.site, JOURNAL.c.parked == parked)
-        .where(JOURNAL.c.changed_at >= RENEWALS.c.created_at)
-        .where(JOURNAL.c.created_at <= sa.func.coalesce(RENEWALS.c.ended_at, utc_now()))
+        .where(
+            sa.or_(
+                JOURNAL.c.changed_at >= RENEWALS.c.created_at, RENEWALS.c.created_at > utc_now()
+            ),
+            sa.or_(
+                JOURNAL.c.created_at <= sa.func.coalesce(RENEWALS.c.ended_at, utc_now()),
+                JOURNAL.c.created_at > utc_now(),
+            ),
+        )
         .correlate(RENEWALS)
         .scalar_subquery()
         for parked in (sa.false(), sa.true())
