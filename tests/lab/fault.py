@@ -2,7 +2,8 @@
 
 A step is a line: `isthmus WORDS` as a person types it; `kill PROCESS` and `stop PROCESS` (SIGKILL,
 SIGSTOP); `nb SITE WORDS` and `sb SITE WORDS` for ovn-nbctl and ovn-sbctl; `sh PLACE TEXT` for a
-shell there; `sql TIER TEXT` in the tier's Neutron database. Words in braces are ids of the lab
+shell there; `sql TIER TEXT` in the tier's Neutron database; `lock TIER` and `unlock TIER` for a
+transaction there that may write and does not end. Words in braces are ids of the lab
 (`test_fault_matrix.World`).
 """
 
@@ -41,6 +42,8 @@ def print_step(step: str) -> str:
     place, _, words = rest.partition(" ")
     if verb in _SIGNALS:
         return f"isthmus lab kill {rest}{_SIGNALS[verb]}"
+    if verb in _LOCKS:
+        return f"{_LOCKS[verb]} (in the Neutron database of {rest})"
     if verb == "sh":
         return f"isthmus lab shell {place} -- sh -c '{words}'"
     if verb in _TOOLS:
@@ -55,4 +58,5 @@ def print_remedy(step: str) -> str:
 
 
 _SIGNALS = {"kill": "", "stop": " --signal STOP"}
+_LOCKS = {"lock": "BEGIN IMMEDIATE", "unlock": "ROLLBACK"}
 _TOOLS = {"nb": "ovn-nbctl", "sb": "ovn-sbctl"}

@@ -210,6 +210,21 @@ _OTHERS = (
         by_hand=("sh site1 ip rule del to {central} ipproto tcp dport 9696",),
     ),
     Fault(
+        name="database of a site locked",
+        inject=("lock site1",),
+        code="site.cannot_write",
+        status="site's database takes no writes",
+        by_hand=("unlock site1",),
+    ),
+    Fault(
+        name="database of central locked",
+        inject=("lock central",),
+        code="site.not_served",
+        place="central",
+        status="No Xjob runs, or none gets on",
+        by_hand=("unlock central",),
+    ),
+    Fault(
         name="clock of central set back while Xjob is dead",
         inject=(
             "kill central.xjob",

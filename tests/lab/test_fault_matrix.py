@@ -14,6 +14,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ class World:
     def __init__(self, lab: OpenLab) -> None:
         self.lab = lab
         self.person = Person(lab.plan)
+        self._locks: dict[str, sqlite3.Connection] = {}
         central = self.person.network("central")
         network = central.create_network(name="matrix")
         subnet = central.create_subnet(network_id=network.id, ip_version=4, cidr="10.91.0.0/24")
@@ -142,6 +144,14 @@ class World:
     def run(self, step: str) -> str:
         """Do a step; gives what was printed."""
         step = self.fill(step)
+        verb, _, place = step.partition(" ")
+        if verb == "lock":
+            self._locks[place] = sqlite3.connect(self._find_database(place), isolation_level=None)
+            until(lambda: self._locked(place), what=f"a lock at {place}", timeout_s=60)
+            return ""
+        if verb == "unlock":
+            self._locks.pop(place).close()
+            return ""
         if step.startswith("sql "):
             _, tier, text = step.split(" ", 2)
             self._write(tier, text)
@@ -149,11 +159,22 @@ class World:
         words = shlex.split(print_step(step))
         return str(self.person.run(*words[1:]).stdout)
 
-    def _write(self, tier: str, text: str) -> None:
+    def _find_database(self, tier: str) -> Path:
         plan = self.lab.plan
-        folder = plan.tier_dir(next(one for one in plan.tiers if one.name == tier))
+        return plan.tier_dir(next(one for one in plan.tiers if one.name == tier)) / "neutron.db"
+
+    def _locked(self, tier: str) -> bool:
+        try:
+            self._locks[tier].execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    def _write(self, tier: str, text: str) -> None:
         with (
-            contextlib.closing(sqlite3.connect(folder / "neutron.db", timeout=60)) as connection,
+            contextlib.closing(
+                sqlite3.connect(self._find_database(tier), timeout=60)
+            ) as connection,
             connection,
         ):
             assert connection.execute(text).rowcount > 0, f"nothing is changed: {text}"
