@@ -63,7 +63,9 @@ class World:
             network_id=network.id, ip_version=4, cidr="10.93.0.0/24", enable_dhcp=False
         )
         physical = {"provider_network_type": "flat", "provider_physical_network": PHYSICAL_NETWORK}
-        fabric = central.create_network(name="fabric", **physical)
+        fabric = central.create_network(
+            name="fabric", availability_zone_hints=["site1"], **physical
+        )
         central.create_subnet(network_id=fabric.id, ip_version=4, cidr="10.94.0.0/24")
         self.person.network("site1").create_port(network_id=fabric.id, name="on-fabric")
         a = self._make_server("a", "site1", network.id)
