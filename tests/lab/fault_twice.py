@@ -174,7 +174,7 @@ ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "test_address_groups_and_translations_that_are_lost_are_named_and_come_back",
     ),
     "router.no_snat": (
-        "likewise",
+        "its remedy is that same command",
         "tests/neutron/test_db_sync.py::"
         "test_address_groups_and_translations_that_are_lost_are_named_and_come_back",
     ),
