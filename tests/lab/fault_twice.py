@@ -118,8 +118,7 @@ CONTRADICTIONS = (
         name="port to the physical network deleted",
         inject=("nb site1 lsp-del {fabric}",),
         code="network.not_on_fabric",
-        heals=_RESYNC,
-        within_s=420,
+        by_hand=("sh site1 isthmus-ovn-db-sync-util --config-file {conf} --repair",),
     ),
     Fault(
         name="port that could not be bound",

@@ -81,6 +81,7 @@ class World:
             "b": b["port_id"],
             "rule": next(iter(rules)).id,
             "stranger": STRANGER,
+            "conf": str(lab.plan.folder / "tier" / "site1" / "neutron.conf"),
             "central": str(next(one for one in lab.plan.tiers if one.name == "central").address),
             "responder": name_port(ResponderKey(network.id, RaMode.SLAAC)),
             "port_group": f"pg_{group.replace('-', '_')}",
