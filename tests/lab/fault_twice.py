@@ -10,7 +10,7 @@ from tests.lab.fault import Fault
 _RESYNC = ("isthmus site resync site1",)
 #: Where both sites have a part in it.
 _BOTH = "site1, site2"
-_AGENT = "'external_ids:\"neutron:ovn-metadata-id\"=matrix'"
+_AGENT = '"neutron:ovn-metadata-id"'
 
 CONTRADICTIONS = (
     Fault(
@@ -119,6 +119,7 @@ CONTRADICTIONS = (
         inject=("nb site1 lsp-del {fabric}",),
         code="network.not_on_fabric",
         by_hand=("sh site1 isthmus-ovn-db-sync-util --config-file {conf} --repair",),
+        packets="c {outside}",
     ),
     Fault(
         name="port that could not be bound",
@@ -130,17 +131,17 @@ CONTRADICTIONS = (
         heals=("isthmus port rebind {a}",),
     ),
     Fault(
-        name="hypervisor of a port changed in OVN",
-        inject=("nb site1 set Logical_Switch_Port {a} options:requested-chassis=elsewhere",),
+        name="hypervisor of a port changed in Neutron's database",
+        inject=("sql site1 UPDATE ml2_port_bindings SET host = 'elsewhere' WHERE port_id = '{a}'",),
         code="port.other_hypervisor",
-        heals=("isthmus port rebind {a}",),
+        heals=("isthmus port rebind {a} --host site1-h1",),
     ),
     Fault(
         name="agent of a hypervisor that does not answer",
-        inject=(f"sb site1 set Chassis_Private site1-h1 {_AGENT}",),
+        inject=(f"sb site1 set Chassis_Private site1-h1 'external_ids:{_AGENT}=matrix'",),
         code="ovn.agent.silent",
         status="metadata agent does not answer on site1-h1",
-        by_hand=("sb site1 remove Chassis_Private site1-h1 external_ids neutron:ovn-metadata-id",),
+        by_hand=(f"sb site1 remove Chassis_Private site1-h1 external_ids '{_AGENT}'",),
     ),
     Fault(
         name="site restored that cannot register",

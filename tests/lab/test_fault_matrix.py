@@ -6,28 +6,21 @@ each took, and of the load.
 """
 
 import contextlib
-import json
 import os
 import re
-import shlex
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.lab.conftest import Silent, need_lab, new_name
-from tests.lab.fault import Fault, print_remedy, print_step
+from tests.lab.fault import Fault, print_remedy
 from tests.lab.fault_table import BORNE, FAULTS
-from tests.lab.person import Person
+from tests.lab.fault_world import World
 from tests.lab.stopwatch import Stopwatch, Taken
 
 from isthmus import errors
-from isthmus.dataplane.kind.responder import RaMode, ResponderKey, name_port
-from isthmus.lab.opened import OpenLab
-from isthmus.services.render import PHYSICAL_NETWORK
 from isthmus.testing.until import until
 from isthmus.wiring.lab import choose_topology, open_labs
 
@@ -43,165 +36,6 @@ pytestmark = [
 #: time in which a task waits for a processor does not count.
 NAMED_S = 60
 _BUSY = 3
-#: A stranger's switch port.
-STRANGER = "99999999-9999-4999-8999-999999999999"
-
-
-class World:
-    """A lab of its own: a network that both sites have, and a server at each."""
-
-    def __init__(self, lab: OpenLab) -> None:
-        self.lab = lab
-        self.person = Person(lab.plan)
-        self._locks: dict[str, sqlite3.Connection] = {}
-        central = self.person.network("central")
-        network = central.create_network(name="matrix")
-        subnet = central.create_subnet(network_id=network.id, ip_version=4, cidr="10.91.0.0/24")
-        modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
-        central.create_subnet(network_id=network.id, ip_version=6, cidr="fd00:91::/64", **modes)
-        spare = central.create_subnet(
-            network_id=network.id, ip_version=4, cidr="10.93.0.0/24", enable_dhcp=False
-        )
-        physical = {"provider_network_type": "flat", "provider_physical_network": PHYSICAL_NETWORK}
-        fabric = central.create_network(
-            name="fabric", availability_zone_hints=["site1"], **physical
-        )
-        central.create_subnet(network_id=fabric.id, ip_version=4, cidr="10.94.0.0/24")
-        self.person.network("site1").create_port(network_id=fabric.id, name="on-fabric")
-        a = self._make_server("a", "site1", network.id)
-        b = self._make_server("b", "site2", network.id)
-        (group,) = central.get_port(a["port_id"]).security_group_ids
-        rules = central.security_group_rules(security_group_id=group, direction="ingress")
-        # Of the default group: without a rule of egress the servers would be cut off.
-        self.ids = {
-            "network": network.id,
-            "subnet": subnet.id,
-            "spare": spare.id,
-            "a": a["port_id"],
-            "b": b["port_id"],
-            "rule": next(iter(rules)).id,
-            "stranger": STRANGER,
-            "conf": str(lab.plan.folder / "tier" / "site1" / "neutron.conf"),
-            "central": str(next(one for one in lab.plan.tiers if one.name == "central").address),
-            "responder": name_port(ResponderKey(network.id, RaMode.SLAAC)),
-            "port_group": f"pg_{group.replace('-', '_')}",
-        }
-        self.agree()
-
-    def _make_server(self, name: str, site: str, network_id: str) -> dict[str, Any]:
-        """Make a server; a tier that has just started on a busy machine may answer 503 at first."""
-
-        def attempt() -> dict[str, Any] | None:
-            try:
-                return self.person.server(name, site, network_id)
-            except AssertionError as error:
-                if "503" not in str(error):
-                    raise
-                return None
-
-        return until(attempt, what=f"a server at {site}", timeout_s=600, every_s=5)
-
-    def look_up(self) -> None:
-        """Read what is there now: a lease that is given back has a successor."""
-        a, b, network = (self.ids[name] for name in ("a", "b", "network"))
-        (held,) = self.person.network("site1").get("/site-holdings").json()["site_holdings"]
-        shadow = next(one for one in held["shadows"] if one["port_id"] == b)
-        lease = next(
-            one
-            for one in held["leases"]
-            if (one["kind"], one["pool_id"]) == ("subnet", self.ids["subnet"])
-        )
-        keys = {one["port_id"]: one["key"] for one in held["ovn"]["port_keys"]}
-        datapaths = {one["network_id"]: one["datapath_key"] for one in held["datapaths"]}
-        ports = {one["id"]: one for one in held["ports"]}
-        self.ids |= {
-            "b_encap": shadow["encap_ip"],
-            "b_key": str(shadow["port_key"]),
-            "b_address": next(filter(_is_of_four, shadow["addresses"])),
-            "a_key": str(keys[a]),
-            "a_address": next(
-                filter(_is_of_four, (one["ip_address"] for one in ports[a]["fixed_ips"]))
-            ),
-            "network_key": str(datapaths[network]),
-            "lease": lease["id"],
-        }
-
-    #: What OVN gives anew each time a row is written.
-    _ROWS = {  # noqa: RUF012  (nobody writes it)
-        "b_row": "nb site1 get Logical_Switch_Port {b} _uuid",
-        "fabric": "nb site1 --bare --columns=name find Logical_Switch_Port type=localnet",
-        "encap": "sb site1 --bare --columns=_uuid find Encap chassis_name=site2-h1",
-    }
-
-    def fill(self, step: str) -> str:
-        """Put the ids of this lab into a step."""
-        rows = {
-            name: self.run(self.fill(how)).strip()
-            for name, how in self._ROWS.items()
-            if f"{{{name}}}" in step
-        }
-        for name, value in {**self.ids, **rows}.items():
-            step = step.replace(f"{{{name}}}", value)
-        return step
-
-    def run(self, step: str) -> str:
-        """Do a step; gives what was printed."""
-        step = self.fill(step)
-        verb, _, place = step.partition(" ")
-        if verb == "lock":
-            self._locks[place] = sqlite3.connect(self._find_database(place), isolation_level=None)
-            until(lambda: self._locked(place), what=f"a lock at {place}", timeout_s=60)
-            return ""
-        if verb == "unlock":
-            self._locks.pop(place).close()
-            return ""
-        if step.startswith("sql "):
-            _, tier, text = step.split(" ", 2)
-            self._write(tier, text)
-            return ""
-        words = shlex.split(print_step(step))
-        return str(self.person.run(*words[1:]).stdout)
-
-    def _find_database(self, tier: str) -> Path:
-        plan = self.lab.plan
-        return plan.tier_dir(next(one for one in plan.tiers if one.name == tier)) / "neutron.db"
-
-    def _locked(self, tier: str) -> bool:
-        try:
-            self._locks[tier].execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        return True
-
-    def _write(self, tier: str, text: str) -> None:
-        with (
-            contextlib.closing(
-                sqlite3.connect(self._find_database(tier), timeout=60)
-            ) as connection,
-            connection,
-        ):
-            assert connection.execute(text).rowcount > 0, f"nothing is changed: {text}"
-
-    def audit(self) -> list[dict[str, Any]]:
-        """Give the findings."""
-        done = self.person.run("audit", "-o", "json", check=False)
-        assert done.returncode in (0, 1), done.stderr
-        return list(json.loads(done.stdout))
-
-    def status(self) -> str:
-        """Give all that status says."""
-        done = self.person.run("status", "-o", "json", check=False)
-        assert done.returncode in (0, 1), done.stderr
-        return str(done.stdout + done.stderr)
-
-    def agree(self, within_s: int = 600) -> None:
-        """Wait until neither command finds anything."""
-        self.person.agree(within_s)
-        until(
-            lambda: self.person.run("status", check=False).returncode == 0,
-            what="a status without trouble",
-            timeout_s=within_s,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +67,7 @@ def test_it_is_named_and_what_is_printed_heals_it(
 ) -> None:
     world.agree()  # the healthy twin: no finding at all
     world.look_up()
+    _await_packets(world, fault, there=True)
     unnamed = mended = False
     try:
         printed, took = _name(world, fault, patience_s=NAMED_S * (1 if fault.gap else _BUSY))
@@ -240,6 +75,7 @@ def test_it_is_named_and_what_is_printed_heals_it(
         record_property("short_of_cpu_s", round(took.waited_s, 1))
         record_property("load", round(os.getloadavg()[0], 1))
         assert took.own_s <= NAMED_S, f"named after {took}"
+        _await_packets(world, fault, there=False)
         for step in fault.heals:
             said = print_remedy(world.fill(step))
             assert said in printed, f"the remedy is not printed: {said}\n{printed}"
@@ -259,14 +95,17 @@ def test_it_is_named_and_what_is_printed_heals_it(
         until(lambda: _runs(world, fault.again), what="it is mended", timeout_s=NAMED_S * _BUSY)
     world.agree(fault.within_s * _BUSY)
     record_property("clean_after_s", round(healing.read().wall_s, 1))
+    _await_packets(world, fault, there=True)
     if not fault.at_times:
         assert unnamed is bool(fault.gap), f"it is named by now; no gap any more: {fault.gap}"
     if unnamed:
         pytest.xfail(fault.gap)
 
 
-def _is_of_four(address: str) -> bool:
-    return ":" not in address
+def _await_packets(world: World, fault: Fault, *, there: bool) -> None:
+    what = f"{fault.packets}: {'an' if there else 'no'} answer"
+    if fault.packets:
+        until(lambda: world.pings(fault.packets) is there, what=what, timeout_s=NAMED_S)
 
 
 def _runs(world: World, step: str) -> bool:
