@@ -59,9 +59,7 @@ PROCESSES = (
         "site1.maintenance",
         "neutron.maintenance.silent",
         "site1",
-        "maintenance",
-        gap="Neutron's maintenance worker writes no heartbeat that anybody reads",
-        printed=False,
+        "maintenance worker does not answer",
     ),
 )
 
@@ -315,18 +313,29 @@ _OTHERS = (
 )
 
 #: States in which all goes on, and which need no name.
-BORNE: tuple[Fault, ...] = tuple(
+BORNE: tuple[Fault, ...] = (
+    *(
+        Fault(
+            name=f"{name} {how}",
+            inject=(f"{verb} {name}",),
+            by_hand=(f"isthmus lab kill {name}", f"isthmus lab start {name}")
+            if verb == "stop"
+            else (f"isthmus lab start {name}",),
+            borne="it keeps what Keystone has said of tokens: without it Neutron asks Keystone for "
+            "each call, and after a wait of seconds asks one that hangs no more",
+        )
+        for name in ("central.memcached", "site1.memcached")
+        for how, verb in (("killed", "kill"), ("hangs", "stop"))
+    ),
     Fault(
-        name=f"{name} {how}",
-        inject=(f"{verb} {name}",),
-        by_hand=(f"isthmus lab kill {name}", f"isthmus lab start {name}")
-        if verb == "stop"
-        else (f"isthmus lab start {name}",),
-        borne="it keeps what Keystone has said of tokens: without it Neutron asks Keystone for "
-        "each call, and after a wait of seconds asks one that hangs no more",
-    )
-    for name in ("central.memcached", "site1.memcached")
-    for how, verb in (("killed", "kill"), ("hangs", "stop"))
+        name="hypervisor of a port changed in OVN",
+        inject=("nb site1 set Logical_Switch_Port {a} options:requested-chassis=elsewhere",),
+        by_hand=("nb site1 set Logical_Switch_Port {a} options:requested-chassis=site1-h1",),
+        packets="a {b_address}",
+        borne="OVN takes the port from its hypervisor and tells Neutron that it is down, which "
+        "writes the row again within a second; a port that is not up has no such event, and its "
+        "row is `port.other_hypervisor`",
+    ),
 )
 
 FAULTS: tuple[Fault, ...] = (

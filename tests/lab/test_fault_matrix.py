@@ -170,12 +170,14 @@ def _look_away(world: World, fault: Fault) -> dict[str, str]:
 def test_all_goes_on(
     world: World, fault: Fault, record_property: Callable[[str, object], None]
 ) -> None:
-    """Nothing is found, and ports are made as before."""
+    """Nothing is found, ports are made as before, and servers reach each other."""
     world.agree()
+    world.look_up()
     try:
         for step in fault.inject:
             world.run(step)
         watch = Stopwatch()
+        _await_packets(world, fault, there=True)
         for cloud in ("central", "site1"):
             network = world.person.network(cloud)
             made = network.create_port(network_id=world.ids["network"], name="goes-on")

@@ -31,6 +31,7 @@ def pulse(**changes: Any) -> dict[str, Any]:
         "northbound": answer(error=""),
         "southbound": answer(answered=None, error=""),
         "northd": answer(),
+        "maintenance": answer(),
         "hypervisors": [{**host, "agents": {"metadata agent": agent}}],
         **changes,
     }
@@ -51,6 +52,11 @@ DEAD = answer(40, answered=55.0)
         (pulse(northbound={**DEAD, "error": ""}), "ovn.northbound.silent", "lab start one.nb`"),
         (pulse(southbound={**DEAD, "error": ""}), "ovn.southbound.silent", "lab start one.sb`"),
         (pulse(northd=DEAD), "ovn.northd.silent", "lab start one.northd`"),
+        (
+            pulse(maintenance=DEAD),
+            "neutron.maintenance.silent",
+            "lab start one.maintenance`",
+        ),
         (pulse(hv=DEAD), "ovn.controller.silent", "lab start host1.controller`"),
         (pulse(agent=DEAD), "ovn.agent.silent", "metadata agent on host1"),
     ],
@@ -142,8 +148,8 @@ def test_who_is_slow_is_not_called_silent_too_early(state: dict[str, Any], code:
 def test_who_was_asked_nothing_is_not_blamed() -> None:
     dead = {**DEAD, "error": ""}
     for state in (
-        pulse(northbound=dead, northd=DEAD, hv=DEAD, agent=DEAD),
-        pulse(southbound=dead, northd=DEAD, hv=DEAD, agent=DEAD),
+        pulse(northbound=dead, northd=DEAD, maintenance=DEAD, hv=DEAD, agent=DEAD),
+        pulse(southbound=dead, northd=DEAD, maintenance=DEAD, hv=DEAD, agent=DEAD),
     ):
         (one,) = check_pulse(SITE, state)
         assert one.code in ("ovn.northbound.silent", "ovn.southbound.silent")

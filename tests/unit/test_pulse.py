@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from isthmus import errors
+from isthmus.dataplane.alive.answer import ANSWER_KEY, Answerer
 from isthmus.dataplane.alive.follower import Follower
 from isthmus.dataplane.alive.pulse import Ask, Pulse
 from isthmus.dataplane.rows import OvnRows
+from isthmus.testing.until import until
 
 
 class Row(SimpleNamespace):
@@ -61,6 +63,7 @@ class Site:
         self.hosts = [self.make_host("hv1"), self.make_host("hv2")]
         self.sb = Base(SB_Global=[Row(uuid="sb", external_ids={})], Chassis_Private=self.hosts)
         self.dead: set[str] = set()
+        self.maintained = False  # whether Neutron's maintenance worker has ever run
         self.rows = OvnRows(self.nb, self.sb)
         self.pulse = Pulse(lambda: self.rows, every_s, clock=lambda: self.now)
 
@@ -79,6 +82,8 @@ class Site:
                 one.nb_cfg = self.top.sb_cfg
                 if "neutron:ovn-metadata-id" in one.external_ids and "agent" not in self.dead:
                     one.external_ids["neutron:ovn-metadata-sb-cfg"] = str(one.nb_cfg)
+        if self.maintained and "maintenance" not in self.dead:
+            Answerer(lambda: (self.nb, lambda: True)).beat(self.nb)
         self.pulse.beat(self.rows)
         if self.pulse._doubted.is_set():  # what the other thread does
             self.pulse._doubted.clear()
@@ -92,7 +97,8 @@ class Site:
 
 def find_silent(report: dict[str, Any]) -> set[str]:
     """Name who has owed an answer for 20 s."""
-    named = {key: report[key] for key in ("northbound", "southbound", "northd")}
+    known = ("northbound", "southbound", "northd", "maintenance")
+    named = {key: report[key] for key in known if key in report}
     for host in report["hypervisors"]:
         named[host["name"]] = host
         named |= {f"{what} of {host['name']}": one for what, one in host["agents"].items()}
@@ -128,6 +134,45 @@ def test_an_agent_is_told_apart_from_its_hypervisor() -> None:
     assert find_silent(site.run(40)) == set()
     site.dead.add("agent")
     assert find_silent(site.run(60)) == {"metadata agent of hv1"}
+
+
+def test_a_maintenance_worker_that_ever_answered_is_missed() -> None:
+    site = Site()
+    assert "maintenance" not in site.run(40), "its Neutron may be an older one"
+    site.maintained = True
+    asked = site.nb.written
+    report = site.run(60)
+    assert find_silent(report) == set()
+    assert report["maintenance"]["took_s"] <= 2
+    assert site.nb.written - asked <= 10, "one answer for each question"
+    site.dead.add("maintenance")
+    assert find_silent(site.run(60)) == {"maintenance"}
+    # A process that starts only now learns of it from what it finds in NB.
+    site.pulse = Pulse(lambda: site.rows, 15, clock=lambda: site.now)
+    assert find_silent(site.run(60)) == {"maintenance"}
+    site.dead.clear()
+    assert find_silent(site.run(20)) == set()
+
+
+def test_only_the_worker_that_has_the_lock_answers() -> None:
+    site = Site()
+    may, looked = threading.Event(), threading.Event()
+
+    def has_lock() -> bool:
+        looked.set()
+        return may.is_set()
+
+    answerer = Answerer(lambda: (site.nb, has_lock))
+    answerer.start()
+    try:
+        assert looked.wait(30)
+        looked.clear()
+        assert looked.wait(30), "it looks again"
+        assert site.nb.written == 0
+        may.set()
+        until(lambda: site.top.external_ids.get(ANSWER_KEY) == "7", what="an answer", timeout_s=30)
+    finally:
+        answerer.stop()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from typing import Any, Final
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.dataplane.alive.answer import ANSWER_KEY
 from isthmus.dataplane.alive.follower import Follower
 from isthmus.dataplane.protocols import Database, Tables
 from isthmus.dataplane.rows import OvnRows, is_remote
@@ -178,6 +179,7 @@ class Pulse:
         now = clock()
         self._nb, self._sb = _Beat(now, self._lock), _Beat(now, self._lock)
         self._northd = Follower(since=now)
+        self._maintenance: Follower | None = None  # None: no worker has ever answered here
         self._hosts: dict[str, str] = {}  # hostname by name
         #: Of a hypervisor ("", name) and of each agent on it (what it is, name).
         self._followers: dict[tuple[str, str], Follower] = {}
@@ -263,19 +265,33 @@ class Pulse:
 
     def look(self, rows: OvnRows) -> None:
         """Read who has written down what."""
-        state = [(row.uuid, int(row.nb_cfg), int(row.sb_cfg)) for row in rows.nb.rows("NB_Global")]
+        state = [
+            (row.uuid, int(row.nb_cfg), int(row.sb_cfg), row.external_ids.get(ANSWER_KEY))
+            for row in rows.nb.rows("NB_Global")
+        ]
         heard = list(list_heard(rows))
         now = self._clock()
         with self._lock:
-            for row_id, asked, carried in state:  # there is one
+            for row_id, asked, carried, answer in state:  # there is one
                 if self._newest is not None and asked > self._newest[1]:
                     self._asked_at = now  # somebody asked, and NB told so: it lives
                     self._nb.answered(now)
                 self._newest = (row_id, asked)
                 self._northd.ask(asked, now)
                 self._northd.reach(carried, now)
+                self._follow_maintenance(asked, answer, now)
                 # What northd has not carried into SB, no hypervisor can know of.
                 self._follow(heard, carried, now)
+
+    def _follow_maintenance(self, asked: int, answer: str | None, now: float) -> None:
+        if answer is None:
+            self._maintenance = None
+            return
+        number = _to_number(answer)
+        if self._maintenance is None:
+            self._maintenance = Follower(since=now, reached=number)
+        self._maintenance.ask(asked, now)
+        self._maintenance.reach(number, now)
 
     def _follow(self, heard: list[Heard], carried: int, now: float) -> None:
         self._hosts = {one.name: one.hostname for one in heard}
@@ -311,7 +327,8 @@ class Pulse:
         now = self._clock()
         with self._lock:
             # SB too: it is asked until it answers.
-            all_of_them = (self._northd, self._sb.follower, *self._followers.values())
+            all_of_them = [self._northd, self._sb.follower, *self._followers.values()]
+            all_of_them += [] if self._maintenance is None else [self._maintenance]
             owing = [one.count_behind(now) for one in all_of_them]
         return max((one for one in owing if one is not None), default=-1.0)
 
@@ -329,8 +346,8 @@ class Pulse:
 
         Returns:
             `every_s`, and of `northbound`, `southbound`, `northd` and each of `hypervisors` (name,
-            hostname, agents) what `Follower.to_dict` gives; the databases have an `error` too.
-            Nothing where nobody is asked.
+            hostname, agents) what `Follower.to_dict` gives; the databases have an `error` too, and
+            `maintenance` is there where a worker has ever answered. Nothing where nobody is asked.
         """
         if not self._every_s:
             return {}
@@ -341,6 +358,11 @@ class Pulse:
                 "northbound": self._nb.to_dict(now),
                 "southbound": self._sb.to_dict(now),
                 "northd": self._northd.to_dict(now),
+                **(
+                    {}
+                    if self._maintenance is None
+                    else {"maintenance": self._maintenance.to_dict(now)}
+                ),
                 "hypervisors": [
                     {
                         "name": name,

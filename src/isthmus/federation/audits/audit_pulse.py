@@ -37,6 +37,11 @@ _START_NORTHD = (
     "Start ovn-northd where OVN of {site} runs (in a lab, `isthmus lab start {site}.northd`); one "
     "that hangs is killed first (`isthmus lab kill {site}.northd`)."
 )
+_START_MAINTENANCE = (
+    "Start neutron-ovn-maintenance-worker where Neutron of {site} runs (in a lab, `isthmus lab "
+    "start {site}.maintenance`); one that hangs is killed first (`isthmus lab kill "
+    "{site}.maintenance`). What OVN loses meanwhile is not brought back."
+)
 _START_CONTROLLER = (
     "On {host}, start what does not run of ovsdb-server, ovs-vswitchd and ovn-controller (in a "
     "lab, `isthmus lab start {host}.ovsdb`, `isthmus lab start {host}.vswitchd` and `isthmus lab "
@@ -80,6 +85,13 @@ def check_pulse(site: SiteName, pulse: Row) -> Iterator[Verdict]:
     subject = Subject("ovn-northd", "", site)
     remedy = _START_NORTHD.format(site=site)
     yield from _check(pulse.get("northd"), subject, "ovn.northd.silent", "northd", remedy)
+    yield from _check(
+        pulse.get("maintenance"),
+        Subject("maintenance worker", "", site),
+        "neutron.maintenance.silent",
+        "Neutron's maintenance worker",
+        _START_MAINTENANCE.format(site=site),
+    )
     hosts = pulse.get("hypervisors")
     for host in hosts if isinstance(hosts, list) else ():
         if isinstance(host, Mapping):

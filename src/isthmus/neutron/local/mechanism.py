@@ -19,9 +19,10 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus.config.site import read_site
+from isthmus.dataplane.alive.answer import Answerer
 from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Reconciler
-from isthmus.neutron.local.api_worker import serves_api
+from isthmus.neutron.local.api_worker import maintains_ovn, serves_api
 from isthmus.neutron.local.lease import port_keys, sight
 from isthmus.neutron.local.ovn import dataplane, ovn_client
 from isthmus.store.ports import datapath, port_key, shadow
@@ -52,6 +53,7 @@ class LocalMechanismDriver(api.MechanismDriver):
         super().__init__()
         self.reconciler: Reconciler | None = None
         self.pulse: Pulse | None = None
+        self.answerer: Answerer | None = None  #: of Neutron's maintenance worker
         self._low_keys: Callable[[str], None] = lambda _network_id: None
         self._move_of_subport: Callable[[str], None] = lambda _port_id: None
 
@@ -158,6 +160,9 @@ class LocalMechanismDriver(api.MechanismDriver):
             self.reconciler.wake(networks=[context.current["id"]], chassis=True)
 
     def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
+        if maintains_ovn(trigger):
+            self.answerer = dataplane.make_answerer()
+            self.answerer.start()
         if not serves_api(trigger):
             return
         site = read_site(cfg.CONF)

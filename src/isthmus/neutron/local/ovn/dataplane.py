@@ -20,6 +20,7 @@ from isthmus import errors
 from isthmus.clients.ovsdb import ovn_connection
 from isthmus.clients.ovsdb.database import Database
 from isthmus.dataplane import holdings
+from isthmus.dataplane.alive.answer import Answerer
 from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
 from isthmus.dataplane.row_kind import Observed
@@ -140,6 +141,19 @@ def _open() -> OvnRows:
         signs_of_life=True,
     )
     return OvnRows(nb, sb)
+
+
+def make_answerer() -> Answerer:
+    """Create the thread by which Neutron's maintenance worker tells that it lives.
+
+    On the connection with which it works, and which has its lock.
+    """
+
+    def connect() -> tuple[Database, Callable[[], bool]]:
+        nb = directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj.nb_ovn
+        return Database(nb), lambda: bool(nb.idl.has_lock)
+
+    return Answerer(connect)
 
 
 def _connect(events: Events) -> OvnRows:
