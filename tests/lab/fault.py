@@ -3,7 +3,8 @@
 A step is a line: `isthmus WORDS` as a person types it; `kill PROCESS` and `stop PROCESS` (SIGKILL,
 SIGSTOP); `nb SITE WORDS` and `sb SITE WORDS` for ovn-nbctl and ovn-sbctl; `sh PLACE TEXT` for a
 shell there; `sql TIER TEXT` in the tier's Neutron database; `lock TIER` and `unlock TIER` for a
-transaction there that may write and does not end. Words in braces are ids of the lab
+transaction there that may write and does not end; `fill TIER`, `empty TIER`, `fail TIER` and
+`mend TIER` for the disk under its databases. Words in braces are ids of the lab
 (`test_fault_matrix.World`).
 """
 
@@ -45,6 +46,8 @@ def print_step(step: str) -> str:
         return f"isthmus lab kill {rest}{_SIGNALS[verb]}"
     if verb in _LOCKS:
         return f"{_LOCKS[verb]} (in the Neutron database of {rest})"
+    if verb in _DISKS:
+        return _DISKS[verb].format(rest)
     if verb == "sh":
         return f"isthmus lab shell {place} -- sh -c '{words}'"
     if verb in _TOOLS:
@@ -60,4 +63,10 @@ def print_remedy(step: str) -> str:
 
 _SIGNALS = {"kill": "", "stop": " --signal STOP"}
 _LOCKS = {"lock": "BEGIN IMMEDIATE", "unlock": "ROLLBACK"}
+_DISKS = {
+    "fill": "cat /dev/zero > fill (on the disk of the databases of {})",
+    "empty": "rm fill (on the disk of the databases of {})",
+    "fail": "echo 1 > trigger_fs_error (in /sys/fs/ext4, of the disk of the databases of {})",
+    "mend": "umount, e2fsck and mount (of the disk of the databases of {})",
+}
 _TOOLS = {"nb": "ovn-nbctl", "sb": "ovn-sbctl"}

@@ -176,6 +176,9 @@ def _list_row_faults() -> Iterator[Fault]:
         yield Fault(name=name, inject=(f"sql site1 {text}",), code=code, heals=_RESYNC)
 
 
+#: Whatever has files open below a site's databases, in the order in which it is started.
+_ON_DISK = ("keystone", "nb", "sb", "northd", "neutron", "maintenance")
+
 _OTHERS = (
     Fault(
         name="hypervisor of another site deleted",
@@ -221,6 +224,39 @@ _OTHERS = (
         place="central",
         status="No Xjob runs, or none gets on",
         by_hand=("unlock central",),
+    ),
+    Fault(
+        name="disk of a site full",
+        inject=("fill site1",),
+        code="site.cannot_write",
+        status="site's database takes no writes",
+        by_hand=("empty site1",),
+    ),
+    Fault(
+        name="disk of a site full, and OVN on it",
+        inject=("fill site1",),
+        code="ovn.northbound.silent",
+        status="northbound database does not answer",
+        by_hand=("empty site1",),
+    ),
+    Fault(
+        name="disk of central full",
+        inject=("fill central",),
+        code="site.not_served",
+        place="central",
+        status="No Xjob runs, or none gets on",
+        by_hand=("empty central",),
+    ),
+    Fault(
+        name="file system of a site read-only",
+        inject=("fail site1",),
+        code="site.cannot_write",
+        status="site's database takes no writes",
+        by_hand=(
+            *(f"isthmus lab kill site1.{name}" for name in _ON_DISK),
+            "mend site1",
+            *(f"isthmus lab start site1.{name}" for name in _ON_DISK),
+        ),
     ),
     Fault(
         name="clock of central set back while Xjob is dead",

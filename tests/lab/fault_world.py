@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.fault import print_step
+from tests.lab.fault_disk import Disks
 from tests.lab.person import Person
 
 from isthmus.dataplane.kind.responder import RaMode, ResponderKey, name_port
@@ -22,8 +23,9 @@ STRANGER = "99999999-9999-4999-8999-999999999999"
 class World:
     """A lab of its own: a network that both sites have, and a server at each."""
 
-    def __init__(self, lab: OpenLab) -> None:
+    def __init__(self, lab: OpenLab, disks: Disks) -> None:
         self.lab = lab
+        self.disks = disks
         self.person = Person(lab.plan)
         self._locks: dict[str, sqlite3.Connection] = {}
         central = self.person.network("central")
@@ -136,12 +138,16 @@ class World:
         """Do a step; gives what was printed."""
         step = self.fill(step)
         verb, _, place = step.partition(" ")
-        if verb == "lock":
-            self._locks[place] = sqlite3.connect(self._find_database(place), isolation_level=None)
-            until(lambda: self._locked(place), what=f"a lock at {place}", timeout_s=60)
-            return ""
-        if verb == "unlock":
-            self._locks.pop(place).close()
+        own = {
+            "lock": self._lock,
+            "unlock": self._unlock,
+            "fill": self.disks.fill,
+            "empty": self.disks.empty,
+            "fail": self.disks.fail,
+            "mend": self.disks.mend,
+        }
+        if verb in own:
+            own[verb](place)
             return ""
         if step.startswith("sql "):
             _, tier, text = step.split(" ", 2)
@@ -153,6 +159,13 @@ class World:
     def _find_database(self, tier: str) -> Path:
         plan = self.lab.plan
         return plan.tier_dir(next(one for one in plan.tiers if one.name == tier)) / "neutron.db"
+
+    def _lock(self, tier: str) -> None:
+        self._locks[tier] = sqlite3.connect(self._find_database(tier), isolation_level=None)
+        until(lambda: self._locked(tier), what=f"a lock at {tier}", timeout_s=60)
+
+    def _unlock(self, tier: str) -> None:
+        self._locks.pop(tier).close()
 
     def _locked(self, tier: str) -> bool:
         try:

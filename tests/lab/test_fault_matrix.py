@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from openstack.exceptions import HttpException
 from tests.lab.conftest import Silent, need_lab, new_name
 from tests.lab.fault import Fault, print_remedy
+from tests.lab.fault_disk import Disks
 from tests.lab.fault_table import BORNE, FAULTS
 from tests.lab.fault_world import World
 from tests.lab.stopwatch import Stopwatch, Taken
@@ -39,12 +41,15 @@ _BUSY = 3
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     need_lab()
     labs, name = open_labs(), new_name()
+    disks = Disks(labs.folder / name, ("central", "site1"), tmp_path_factory.mktemp("disks"))
     try:
-        yield World(labs.up(name, choose_topology(None, 2, 1), reporter=Silent()))
+        disks.mount()
+        yield World(labs.up(name, choose_topology(None, 2, 1), reporter=Silent()), disks)
     finally:
+        disks.unmount()
         with contextlib.suppress(errors.NotFound):
             labs.down(name)
 
@@ -188,6 +193,28 @@ def test_all_goes_on(
     finally:
         for step in fault.by_hand:
             world.run(step)
+    world.agree()
+
+
+def test_nothing_is_lost_by_a_disk_of_central_that_was_full(world: World) -> None:
+    """A site goes on meanwhile, and what it takes is at central behind that."""
+    world.agree()
+    world.run("fill central")
+    try:
+        with pytest.raises(HttpException):
+            world.person.network("central").create_network(name="refused")
+        made = [
+            world.person.network("site1").create_port(network_id=world.ids["network"], name=name)
+            for name in ("first", "second")
+        ]
+    finally:
+        world.run("empty central")
+    world.agree()
+    central = world.person.network("central")
+    assert [central.get_port(one.id).name for one in made] == ["first", "second"]
+    assert not list(central.networks(name="refused"))
+    for one in made:
+        world.person.network("site1").delete_port(one.id)
     world.agree()
 
 

@@ -89,6 +89,15 @@ def test_what_a_database_said_is_evidence() -> None:
     assert one.evidence.endswith("ago: no route")
 
 
+def test_of_a_database_whose_disk_is_full_no_start_is_asked_for() -> None:
+    error = 'OVSDB Error: {"error":"I/O error","io-error":"No space left on device"}'
+    (one,) = check_pulse(SITE, pulse(northbound={**DEAD, "error": error}))
+    assert one.code == "ovn.northbound.silent"
+    assert one.evidence.endswith(error)
+    assert "cannot write to its disk" in one.remedy
+    assert "start" not in one.remedy.lower()
+
+
 def test_a_site_that_central_does_not_answer_is_named_with_why() -> None:
     """Central reaches it, or nobody would have read this; what it makes is not reported."""
     away = pulse(central={**DEAD, "error": "no route to host"})

@@ -33,6 +33,12 @@ _START_DATABASE = (
     "Start ovsdb-server of {word} where the databases of {site} are (in a lab, `isthmus lab start "
     "{site}.{short}`); one that hangs is killed first (`isthmus lab kill {site}.{short}`)."
 )
+_FREE_DISK = (
+    "The {word} of {site} runs and cannot write to its disk: see whether that is full, or its file "
+    "system read-only. It goes on by itself once it can."
+)
+#: What a database says then (RFC 7047).
+_CANNOT_WRITE = "I/O error"
 _START_NORTHD = (
     "Start ovn-northd where OVN of {site} runs (in a lab, `isthmus lab start {site}.northd`); one "
     "that hangs is killed first (`isthmus lab kill {site}.northd`)."
@@ -136,10 +142,11 @@ def _name(ports: list[str]) -> str:
 def _check_database(site: SiteName, pulse: Row, key: str) -> Iterator[Verdict]:
     short, code = _DATABASES[key]
     found, word = pulse.get(key), f"{key} database"
-    remedy = _START_DATABASE.format(word=word, site=site, short=short)
+    error = str(found.get("error") or "") if isinstance(found, Mapping) else ""
+    form = _FREE_DISK if _CANNOT_WRITE in error else _START_DATABASE
+    remedy = form.format(word=word, site=site, short=short)
     for one in _check(found, Subject(word, "", site), code, word, remedy):
-        error = found.get("error") if isinstance(found, Mapping) else None
-        yield one if not error else _add(one, str(error))
+        yield one if not error else _add(one, error)
 
 
 def _check_central(site: SiteName, found: object) -> Iterator[Verdict]:
