@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,9 @@ class Server:
         if "error" in answer:
             raise RefusedError(f"{answer['kind']}: {answer['error']}")
         return answer["result"]
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def close(self) -> None:
         self._process.kill()

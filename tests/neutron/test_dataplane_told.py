@@ -1,5 +1,6 @@
 """What a site tells of its OVN: of one network, of lost rules, and of who is alive."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -142,3 +143,26 @@ def test_who_of_ovn_lives_is_told_by_a_neutron(site: Site, api: Server) -> None:
         site.ovn.start("sb")
     until(lambda: behind() == set(), what="the database is back", timeout_s=120)
     until(lambda: "unseen" not in api("collect"), what="rows are read again", timeout_s=60)
+
+
+def test_a_maintenance_worker_that_hangs_or_is_dead_is_missed(
+    site: Site, api: Server, worker: Server
+) -> None:
+    def missed() -> bool:
+        return (api("pulse")["maintenance"]["behind_s"] or 0) > 2
+
+    def answers() -> bool:
+        return api("pulse").get("maintenance", {}).get("answered_s") is not None
+
+    until(answers, what="it answers", timeout_s=60)
+    until(lambda: not missed(), what="it is not missed")
+    worker.send(signal.SIGSTOP)
+    try:
+        until(missed, what="one that hangs is missed", timeout_s=60)
+    finally:
+        worker.send(signal.SIGCONT)
+    until(lambda: not missed(), what="it is back", timeout_s=60)
+    worker.close()  # no test behind this one has it
+    until(missed, what="one that is dead is missed", timeout_s=60)
+    site.start("maintenance").ready()
+    until(lambda: not missed(), what="another one answers in its place", timeout_s=60)
