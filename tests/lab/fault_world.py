@@ -64,7 +64,17 @@ class World:
             "responder": name_port(ResponderKey(network.id, RaMode.SLAAC)),
             "port_group": f"pg_{group.replace('-', '_')}",
         }
+        for site in ("site1", "site2"):  # it takes longer to start than all else
+            until(
+                lambda site=site: "maintenance" in self._read_held(site)["pulse"],
+                what=f"the maintenance worker of {site} has answered",
+                timeout_s=600,
+            )
         self.agree()
+
+    def _read_held(self, site: str) -> dict[str, Any]:
+        (held,) = self.person.network(site).get("/site-holdings").json()["site_holdings"]
+        return dict(held)
 
     def _find_outside(self) -> tuple[str, str]:
         """Find what is on site1's physical network: the IPv4 subnet, and the router in it."""
@@ -94,7 +104,7 @@ class World:
     def look_up(self) -> None:
         """Read what is there now: a lease that is given back has a successor."""
         a, b, network = (self.ids[name] for name in ("a", "b", "network"))
-        (held,) = self.person.network("site1").get("/site-holdings").json()["site_holdings"]
+        held = self._read_held("site1")
         shadow = next(one for one in held["shadows"] if one["port_id"] == b)
         lease = next(
             one
