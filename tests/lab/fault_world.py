@@ -64,13 +64,11 @@ class World:
             "responder": name_port(ResponderKey(network.id, RaMode.SLAAC)),
             "port_group": f"pg_{group.replace('-', '_')}",
         }
-        for site in ("site1", "site2"):  # it takes longer to start than all else
-            until(
-                lambda site=site: "maintenance" in self._read_held(site)["pulse"],
-                what=f"the maintenance worker of {site} has answered",
-                timeout_s=600,
-            )
+        until(self._is_maintained, what="each maintenance worker has started", timeout_s=600)
         self.agree()
+
+    def _is_maintained(self) -> bool:
+        return all("maintenance" in self._read_held(site)["pulse"] for site in ("site1", "site2"))
 
     def _read_held(self, site: str) -> dict[str, Any]:
         (held,) = self.person.network(site).get("/site-holdings").json()["site_holdings"]
