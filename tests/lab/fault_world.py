@@ -149,7 +149,7 @@ class World:
         own = {
             "lock": self._lock,
             "unlock": self._unlock,
-            "fill": self.disks.fill,
+            "fill": self._fill,
             "empty": self.disks.empty,
             "fail": self.disks.fail,
             "mend": self.disks.mend,
@@ -167,6 +167,16 @@ class World:
     def _find_database(self, tier: str) -> Path:
         plan = self.lab.plan
         return plan.tier_dir(next(one for one in plan.tiers if one.name == tier)) / "neutron.db"
+
+    def _fill(self, tier: str) -> None:
+        """Fill a disk on which SQLite's log has no room of its own any more, as on a real one."""
+        until(lambda: self._cut_log(tier), what=f"the log of {tier} is cut", timeout_s=60)
+        self.disks.fill(tier)
+
+    def _cut_log(self, tier: str) -> bool:
+        with contextlib.closing(sqlite3.connect(self._find_database(tier))) as connection:
+            ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return not busy
 
     def _lock(self, tier: str) -> None:
         self._locks[tier] = sqlite3.connect(self._find_database(tier), isolation_level=None)
