@@ -169,7 +169,7 @@ class World:
         return plan.tier_dir(next(one for one in plan.tiers if one.name == tier)) / "neutron.db"
 
     def _fill(self, tier: str) -> None:
-        """Fill a disk on which SQLite's log has no room of its own any more, as on a real one."""
+        """Fill a disk on which SQLite's log has no room of its own left."""
         until(lambda: self._cut_log(tier), what=f"the log of {tier} is cut", timeout_s=60)
         self.disks.fill(tier)
 
