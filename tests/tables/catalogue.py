@@ -61,7 +61,7 @@ WITHIN = (
     Fault("a bad DHCP option"),
     Fault("no DHCP agent on the network (ML2/OVS)"),
     Fault("no address is left"),
-    Fault("another DHCP server"),
+    Fault("another DHCP server", "probe.dhcp_twice"),
     Fault("no metadata port, or none with an address", "metadata.no_address"),
     Fault("no metadata namespace on the hypervisor"),
     Fault("the metadata agent hangs", "metadata.agent_behind"),
@@ -230,6 +230,7 @@ _OTHERS: dict[str, Callable[[], Diagnosis]] = {
     "guest.silent": _packets("silent", requests=6),
     "probe.answered": _packets("answered"),
     "probe.dhcp": _packets("answered", dhcp="silent"),
+    "probe.dhcp_twice": _packets("answered", dhcp="twice"),
     "probe.mtu": _packets("answered", size="silent"),
     "probe.silent": _packets("silent", requests=3),
 }

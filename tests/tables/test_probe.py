@@ -167,6 +167,7 @@ def test_what_could_not_be_sent_changes_nothing() -> None:
         ("icmp", "answered", {"size": "silent"}, "probe.mtu", Word.DEGRADED),
         ("icmp", "answered", {"size": "too large"}, "probe.mtu", Word.DEGRADED),
         ("icmp", "answered", {"dhcp": "silent"}, "probe.dhcp", Word.DEGRADED),
+        ("icmp", "answered", {"dhcp": "twice"}, "probe.dhcp_twice", Word.DEGRADED),
     ],
 )
 def test_what_packets_tell_besides(
@@ -190,6 +191,28 @@ def ipv4(protocol: int, data: bytes) -> bytes:
 
 def echo(kind: int) -> bytes:
     return ethernet(ipv4(1, bytes([kind]) + b"\0" * 7 + TOKEN))
+
+
+def offer(address: bytes, options: bytes) -> bytes:
+    body = bytes([2, 1, 6, 0]) + b"numb" + b"\0" * 8 + address + b"\0" * 216
+    return ethernet(ipv4(17, b"\0" * 8 + body + b"\x63\x82\x53\x63" + options))
+
+
+@pytest.mark.parametrize(
+    ("options", "server"),
+    [
+        (b"\x35\x01\x02\x36\x04\x0a\x00\x00\x01\xff", "10.0.0.1"),
+        (b"\x00\x00\x36\x04\x0a\x00\x00\x02", "10.0.0.2"),
+        (b"\x35\x01\x02\xff\x36\x04\x0a\x00\x00\x01", "nobody"),
+        (b"\x36\x04\x0a", "nobody"),
+        (b"\x36", "nobody"),
+    ],
+)
+def test_an_offer_is_read(options: bytes, server: str) -> None:
+    frame = offer(b"\x0a\x00\x00\x07", options)
+    assert packets.read_offer(frame, b"numb") == "10.0.0.7"
+    assert packets.read_offer(frame, b"else") == ""
+    assert packets.read_server(frame) == server
 
 
 def geneve(frame: bytes, options: int) -> bytes:

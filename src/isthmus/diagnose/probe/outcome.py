@@ -188,6 +188,8 @@ def _of_mtu(found: Diagnosis, outcome: Outcome) -> Blocker | None:
 def _of_dhcp(found: Diagnosis, outcome: Outcome) -> Blocker | None:
     one = next((one for one in outcome.results if one.probe.kind == "dhcp"), None)
     known = {"dhcp.no_options", "host.vswitchd_dead", "host.controller_dead"}
+    if one is not None and one.state == "twice":
+        return _of_two_servers(found, one)
     if one is None or one.state != "silent":
         return None
     if known & {blocker.verdict.code for blocker in found.blockers}:
@@ -199,6 +201,20 @@ def _of_dhcp(found: Diagnosis, outcome: Outcome) -> Blocker | None:
         f"port {end.label} gets no DHCP offer, though its subnet says that it does",
         _evidence(one),
         f"see ovn-controller on {end.host}: it answers DHCP itself",
+    )
+    return Blocker(verdict, ((Direction.THERE, Hop.SENDER_TAP),))
+
+
+def _of_two_servers(found: Diagnosis, one: Result) -> Blocker:
+    end = found.legs[0][0].sender
+    verdict = degraded(
+        "probe.dhcp_twice",
+        Subject(end.network_id, "network", end.site),
+        f"two DHCP servers answer port {end.label}: a guest takes the offer that comes first, and "
+        "may get a foreign address, gateway or name server",
+        _evidence(one),
+        "see who has the address that is not the subnet's gateway, or that the port does not have; "
+        "port security keeps servers of others from it",
     )
     return Blocker(verdict, ((Direction.THERE, Hop.SENDER_TAP),))
 

@@ -31,6 +31,8 @@ _TUNNELS = {6081: 8, 4789: 8}  # Geneve, VXLAN: port and length of the header wi
 _PROTOCOLS = {6: "tcp", 17: "udp"}
 #: How often a packet is sent anew; seconds.
 _AGAIN_S = 0.5
+#: How long further DHCP servers are listened for behind the first offer; seconds.
+_OTHERS_S = 1.0
 
 Words = Mapping[str, Any]
 
@@ -226,11 +228,21 @@ def probe_dhcp(words: Words, until: float) -> dict[str, Any]:
     frame = b"\xff" * 6 + mac + struct.pack("!H", _ETH_IP[4]) + head + datagram
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_IP[4])) as one:
         one.bind((link, _ETH_IP[4]))
+        offers: dict[str, str] = {}  # by server
         for data, _ in repeat(lambda _: _ignore(one.send(frame)), one, until):
-            found = read_offer(data, number)
-            if found:
-                return {"state": "answered", "said": f"offers {found}"}
-    return {"state": "silent", "said": f"no offer on {link}"}
+            if found := read_offer(data, number):
+                offers[read_server(data)] = found
+                break
+        more = min(until, time.monotonic() + _OTHERS_S) if offers else 0.0
+        for data, _ in repeat(lambda _: _ignore(one.send(frame)), one, more):
+            if found := read_offer(data, number):
+                offers[read_server(data)] = found
+    if not offers:
+        return {"state": "silent", "said": f"no offer on {link}"}
+    if len(offers) == 1:
+        return {"state": "answered", "said": f"offers {next(iter(offers.values()))}"}
+    said = ", and ".join(f"{server} offers {address}" for server, address in offers.items())
+    return {"state": "twice", "said": said}
 
 
 def read_offer(frame: bytes, number: bytes) -> str:
@@ -239,6 +251,20 @@ def read_offer(frame: bytes, number: bytes) -> str:
     body = frame[start:]
     offers = len(body) > 240 and body[0] == 2 and body[4:8] == number and frame[23] == 17
     return socket.inet_ntoa(body[16:20]) if offers else ""
+
+
+def read_server(frame: bytes) -> str:
+    """Return the address by which the server of an offer calls itself (RFC 2132, 9.7)."""
+    options = frame[14 + (frame[14] & 15) * 4 + 8 + 240 :]
+    while len(options) >= 2 and options[0] != 255:
+        if options[0] == 0:
+            options = options[1:]
+            continue
+        kind, size = options[0], options[1]
+        if kind == 54 and size == 4 and len(options) >= 6:
+            return socket.inet_ntoa(options[2:6])
+        options = options[2 + size :]
+    return "nobody"
 
 
 def probe_metadata(words: Words, until: float) -> dict[str, Any]:
