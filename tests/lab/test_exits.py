@@ -5,7 +5,7 @@ import logging
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import openstack
@@ -33,7 +33,14 @@ PACKET_S = 120
 class Cloud:
     """One network at two sites, a server in each, and a router that joins it."""
 
-    def __init__(self, person: Person, network: str, undo: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        person: Person,
+        network: str,
+        undo: contextlib.ExitStack,
+        servers: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Make it; `servers` has the site of each server, and more words of its creation."""
         self.person, self.undo = person, undo
         self.central = person.network("central")
         rows = person.json("lab", "external", "list")
@@ -45,8 +52,8 @@ class Cloud:
                 self.central.remove_interface_from_router, self.router, subnet_id=subnet.id
             )
         self.servers = {}
-        for name, site in SERVERS.items():
-            self.servers[name] = person.server(name, site, network)
+        for name, (site, *more) in (servers or {n: (at,) for n, at in SERVERS.items()}).items():
+            self.servers[name] = person.server(name, site, network, *more)
             undo.callback(person.run, "lab", "server", "delete", name)
 
     def made(self, thing: Any, kind: str) -> Any:
