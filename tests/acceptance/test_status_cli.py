@@ -71,3 +71,11 @@ def test_a_tier_that_answers_in_another_form_is_said_to(shell: Shell, odd: dict[
     assert found["allocates"] == "unknown"
     ran = shell.run("status", code=1, says="Whether site1 gives out addresses is not known")
     assert "in another form than it should" in ran.stderr or "does not say" in ran.stderr
+
+
+def test_a_central_of_another_version_is_said_to_be(shell: Shell) -> None:
+    shell.run("site", "create", "site1")
+    del shell.cloud.rows["sites"][0]["reachability"]
+    says = "central says nothing of reachability in its /v2.0/sites: it may run another version"
+    for command in ("status", "audit"):
+        shell.run(command, code=1, says=says)

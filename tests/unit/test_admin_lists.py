@@ -64,3 +64,11 @@ def test_a_list_that_changes_faster_than_it_is_read_comes_to_an_end() -> None:
 def test_a_marker_that_goes_is_an_error() -> None:
     with pytest.raises(errors.Invalid):
         read(Central([*range(10)], lambda central: central.ids.clear()), marker="4")
+
+
+def test_what_a_row_has_not_is_of_another_version_and_no_bug() -> None:
+    (row,) = AdminApi(cast(NeutronClient, Central([1], lambda _: None))).list("site_job")
+    assert row.get("attempts") is None
+    says = "central says nothing of attempts in its /v2.0/site-jobs: it may run another version"
+    with pytest.raises(errors.ProtocolError, match=says):
+        row["attempts"]

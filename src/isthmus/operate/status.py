@@ -235,7 +235,7 @@ def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, S
     answers: queue.Queue[tuple[str, Standing]] = queue.Queue()
 
     def ask(name: str, client: NeutronClient) -> None:
-        answers.put((name, _ask(client)))
+        answers.put((name, _ask(name, client)))
 
     for name, client in tiers.items():
         # Daemons: the command may end while one of them still waits.
@@ -250,11 +250,11 @@ def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, S
     return {name: found.get(name, late) for name in tiers}
 
 
-def _ask(client: NeutronClient) -> Standing:
+def _ask(name: str, client: NeutronClient) -> Standing:
     try:
         rows = client.get_all("site_holding", fields=["epoch", "pulse"])
-        with promised(client.name):
-            return _read_standing(client.name, rows)
+        with promised(name):
+            return _read_standing(name, rows)
     except errors.IsthmusError as error:
         return Standing(silence=str(error))
 

@@ -19,6 +19,20 @@ MOST_BEGUN = 20
 IDS_IN_CALL = 50
 
 
+class _Promised(dict[str, Any]):
+    """A row of which something may be asked that it has not: then another version gave it."""
+
+    def __init__(self, row: Row, giver: str, resource: str) -> None:
+        super().__init__(row)
+        self._giver, self._resource = giver, resource
+
+    def __missing__(self, key: str) -> Any:
+        raise errors.ProtocolError(
+            f"{self._giver} says nothing of {key} in its {collection_path(self._resource)}: it may "
+            "run another version of Isthmus"
+        )
+
+
 class AdminApi:
     """Central's lists."""
 
@@ -75,7 +89,7 @@ class AdminApi:
             if not all(isinstance(row.get("id"), str) for row in rows):
                 path = collection_path(resource)
                 raise errors.ProtocolError(f"{self._client.name} lists rows without ids: {path}")
-            fresh = [row for row in rows if row["id"] not in seen]
+            fresh = [self._promise(resource, row) for row in rows if row["id"] not in seen]
             yield from fresh
             if not rows:
                 return
@@ -93,17 +107,18 @@ class AdminApi:
             NotFound: there is none.
         """
         path = f"{collection_path(resource)}/{row_id}"
-        return self._client.unwrap(resource, path, self._client.call("GET", path, query=query))
+        answer = self._client.call("GET", path, query=query)
+        return self._promise(resource, self._client.unwrap(resource, path, answer))
 
     def create(self, resource: str, body: Mapping[str, Any]) -> Row:
         """Make one."""
-        return self._client.post(resource, body)
+        return self._promise(resource, self._client.post(resource, body))
 
     def update(self, resource: str, row_id: str, body: Mapping[str, Any]) -> Row:
         """Change one."""
         path = f"{collection_path(resource)}/{row_id}"
         answer = self._client.call("PUT", path, body={resource: body})
-        return self._client.unwrap(resource, path, answer)
+        return self._promise(resource, self._client.unwrap(resource, path, answer))
 
     def delete(self, resource: str, row_id: str) -> None:
         """Remove one."""
@@ -121,9 +136,8 @@ class AdminApi:
             body: what the action takes, with no envelope.
         """
         path = f"{collection_path(resource)}/{row_id}/{action}"
-        return self._client.unwrap(
-            resource, path, self._client.call("PUT", path, body=dict(body or {}))
-        )
+        answer = self._client.call("PUT", path, body=dict(body or {}))
+        return self._promise(resource, self._client.unwrap(resource, path, answer))
 
     def get_named(self, resource: str, id_or_name: str, *, fields: Sequence[str] = ()) -> Row:
         """Get one of Neutron's own resources by its id or, if no id is like that, by its name.
@@ -144,7 +158,7 @@ class AdminApi:
                     f"{len(rows)} {resource}s are called {id_or_name!r}: say which by its id: {ids}"
                 )
             if rows:
-                return rows[0]
+                return self._promise(resource, rows[0])
         near = "" if is_id(id_or_name) else name_near(id_or_name, self.list_names(resource))
         raise errors.NotFound(f"there is no {resource} {id_or_name!r}{near}")
 
@@ -161,3 +175,6 @@ class AdminApi:
             rows = self._client.get_all(resource, id=chunk, fields=["id", "name"])
             found |= {str(row["id"]): str(row["name"]) for row in rows if row.get("name")}
         return found
+
+    def _promise(self, resource: str, row: Row) -> Row:
+        return _Promised(row, self._client.name, resource)
