@@ -5,7 +5,8 @@ the same call, taken in turns with ours. Calls from the site to central are read
 they arrive, by path: reports are sent afterwards by a thread of their own, and so is the question
 for the next block of addresses or keys, long before the last one is full (a create that found its
 block full would ask by itself, and with a slow WAN be seen as the slowest); anything else would be
-a call that a port create waits for. Then all is measured again with a slow WAN.
+a call that a port create waits for. Then all is measured again with a slow WAN. With `--routers`
+and `--floating` both have as many routers and floating IPs around the network.
 """
 
 import argparse
@@ -25,6 +26,8 @@ from bench.ground import (
     open_lab,
     say_machine,
 )
+from bench.router import Side
+from bench.surroundings import surround
 from isthmus.clients.machine import shell
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import KEYSTONE_PORT, NEUTRON_PORT
@@ -101,6 +104,8 @@ def tell(title: str, found: dict[str, Spread], calls: Counter[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Port create, ours against stock.")
     parser.add_argument("--ports", type=int, default=100, help="a round and a server")
+    parser.add_argument("--routers", type=int, default=0, help="around it, at either")
+    parser.add_argument("--floating", type=int, default=0, help="IPs at those routers")
     parser.add_argument("--name", default="benchpc", help="of the lab")
     options = parser.parse_args()
     say_machine("before")
@@ -110,6 +115,11 @@ def main() -> int:
         for site in ("site1", "site2"):
             port = make_port(lab, site, stretched)
         await_shown(lab, "central", f"/v2.0/ports/{port['id']}")
+        if options.routers:
+            for cloud, site in (("central", "site1"), ("stock", "stock")):
+                network = networks[site]
+                surround(Side(lab, cloud), site, network, options.routers, options.floating)
+            print(f"# around it: {options.routers} routers, {options.floating} floating IPs")
         round_of(lab, networks, WARM_UP)
         measured = {}
         for title, rtt_ms in (("WAN as it is", 0), ("WAN with 100 ms round trip", 100)):
