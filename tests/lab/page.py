@@ -161,7 +161,10 @@ def run_step(shell: Shell, step: Step, page: str) -> float:
 
     def is_over() -> bool:
         """Run it; a person runs again what ends with "not now", as a busy site may say."""
-        return went() or not (step.command.startswith("isthmus ") and code == NOT_NOW)
+        over = went() or not (step.command.startswith("isthmus ") and code == NOT_NOW)
+        if not over:
+            print(f"{what} is run again: {seen}")  # noqa: T201
+        return over
 
     what = f"{page}:{step.line}: {step.command}"
     if step.repeat:

@@ -83,6 +83,36 @@ def test_of_two_batches_the_older_gives_up_at_once(
     check_addresses(held.server)
 
 
+@pytest.mark.parametrize("kind", _OF_PORT)
+def test_a_batch_finds_what_a_persons_request_has_made(
+    central: CentralServer, held: Paused, kind: ResourceType
+) -> None:
+    port, items = make_port(central)
+    user, before = tenant(port["project_id"]), count_tries(held)
+    with held.pause.during(f"apply.{kind}.sought", lambda: send(held, items)) as done:
+        asked = held.server.update("port", port["id"], user, name="asked")
+    assert asked.status == 200, asked.text
+    assert set(done["result"].values()) == {""}, held.server.messages
+    assert count_tries(held) == before
+    check_addresses(held.server)
+
+
+@pytest.mark.parametrize("kind", _OF_PORT)
+def test_a_persons_request_finds_what_a_batch_has_made(
+    central: CentralServer, held: Paused, kind: ResourceType
+) -> None:
+    port, items = make_port(central)
+    user, before = tenant(port["project_id"]), count_tries(held)
+    with held.pause.during(
+        f"apply.{kind}.sought",
+        lambda: held.server.update("port", port["id"], user, name="asked"),
+    ) as done:
+        assert set(send(held, items).values()) == {""}
+    assert done["result"].status == 200, done["result"].text
+    assert count_tries(held) == before
+    check_addresses(held.server)
+
+
 @pytest.mark.parametrize("kind", [ResourceType.NETWORK, ResourceType.SUBNET])
 def test_a_person_makes_a_port_while_its_network_is_placed(
     central: CentralServer, held: Paused, kind: ResourceType

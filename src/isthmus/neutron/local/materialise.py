@@ -59,7 +59,11 @@ _IN_PARTS = frozenset(
 
 #: What happens, besides `guard.is_collision`, where another request creates or removes the same at
 #: the same moment.
-_COLLISIONS = (ext_group.SecurityGroupRuleExists, ext_group.SecurityGroupRuleNotFound)
+_COLLISIONS = (
+    errors.Overtaken,
+    ext_group.SecurityGroupRuleExists,
+    ext_group.SecurityGroupRuleNotFound,
+)
 #: How often an item is tried that collides. Each time some of it is there that was not before.
 _TRIES = 3
 

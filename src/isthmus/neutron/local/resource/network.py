@@ -14,7 +14,6 @@ from neutron_lib import constants
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
 from neutron_lib.exceptions import qos as qos_exc
-from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.federation.merge import changes
@@ -23,6 +22,7 @@ from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
+from isthmus.neutron.local.apply.made_once import made_once
 from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, States, by_id, in_bodies, in_body
@@ -71,7 +71,9 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         Conflict: a network of that id exists here and is not central's, or its key differs.
     """
     have = NETWORK.find(core, context, state["id"])
-    if have is not None or not _create(core, context, state):
+    if have is None:
+        _create(core, context, state)
+    else:
         _ensure_key(context, state)
     if have is not None and not keep_existing:
         wanted = pick_known(_COLLECTION, state, _UPDATED)
@@ -85,12 +87,8 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         share(context, network_object.NetworkRBAC, state)
 
 
-def _create(core: Any, context: Any, state: Mapping[str, Any]) -> bool:
-    """Create a network; the listener records its owner and its key in the same transaction.
-
-    Returns:
-        Whether it was created; False if somebody else has just done so.
-    """
+def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
+    """Create a network; the listener records its owner and its key in the same transaction."""
     provider = state.get("provider:network_type") in _PROVIDER_TYPES
     body = make_body(_COLLECTION, state, (*_CREATED, *(_OF_PROVIDERS if provider else ())))
     body["shared"] = False  # sharing is by RBAC rows alone
@@ -98,15 +96,11 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> bool:
         body.pop("qos_policy_id", None)
     crash.point("apply.network.sought")
     try:
-        core.create_network(context, {"network": body})
+        with made_once(NETWORK, core, context, state["id"]):
+            core.create_network(context, {"network": body})
     except qos_exc.QosPolicyNotFound as error:
         raise _not_yet(state, error) from error
-    except db_exc.DBDuplicateEntry:
-        if NETWORK.find(core, context, state["id"]) is None:
-            raise
-        return False
     crash.point("apply.network.made")
-    return True
 
 
 def _not_yet(state: Mapping[str, Any], error: Exception) -> errors.Stale:

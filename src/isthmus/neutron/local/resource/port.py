@@ -34,6 +34,7 @@ from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.neutron.local.apply.made_once import made_once
 from isthmus.neutron.local.ovn import up
 from isthmus.neutron.local.resource.row import LocalResource
 from isthmus.store.delivery import journal
@@ -165,7 +166,8 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     body |= bind_at_home(directory.get_plugin().site.site, state)
     leftover.clear_addresses(context, body["fixed_ips"])
     try:
-        core.create_port(context, {"port": body})
+        with made_once(PORT, core, context, state["id"]):
+            core.create_port(context, {"port": body})
     except n_exc.NetworkNotFound as error:
         raise errors.Stale(f"network {state['network_id']} is not here yet") from error
     except ext_group.SecurityGroupNotFound as error:
@@ -176,9 +178,6 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
         raise errors.Stale(f"a subnet of port {state['id']} is not here yet: {error}") from error
     except (n_exc.IpAddressInUse, n_exc.MacAddressInUse) as error:
         raise errors.Conflict(f"port {state['id']} cannot be made here: {error}") from error
-    except db_exc.DBDuplicateEntry:
-        if PORT.find(core, context, state["id"]) is None:
-            raise
 
 
 def _no_policy(port: Mapping[str, Any], error: Exception) -> errors.Stale:

@@ -8,7 +8,6 @@ from neutron.db import models_v2
 from neutron.db.models import dns, subnet_service_type
 from neutron.ipam import utils as ipam_utils
 from neutron_lib import exceptions as n_exc
-from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.federation.merge import changes
@@ -17,6 +16,7 @@ from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
+from isthmus.neutron.local.apply.made_once import made_once
 from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.resource.row import LocalResource, by_id
 
@@ -69,12 +69,10 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
         crash.point("apply.subnet.sought")
         try:
-            core.create_subnet(context, {"subnet": body})
+            with made_once(SUBNET, core, context, state["id"]):
+                core.create_subnet(context, {"subnet": body})
         except n_exc.NetworkNotFound as error:
             raise errors.Stale(f"network {state['network_id']} is not here yet") from error
-        except db_exc.DBDuplicateEntry:
-            if SUBNET.find(core, context, state["id"]) is None:
-                raise
         crash.point("apply.subnet.made")
     else:
         check_owned(context, ResourceType.SUBNET, state["id"])
