@@ -117,9 +117,22 @@ def expect_gone(lab: OpenLab, made: set[str], page: str) -> None:
     except AssertionError as late:
         rows = [f"{place}: {row}" for place, found in left.items() for row in found]
         central = lab.tools.open_api(lab.plan.clouds_file, str(lab.plan.central.name))
-        jobs = [str(row) for row in central.get_all("site_job")]
-        said = [f"{late}; left are", *rows, "and central still has to tell sites", *jobs]
+        jobs = [str(row) for kind in ("site_job", "site_refusal") for row in central.get_all(kind)]
+        said = [f"{late}; left are", *rows, "jobs and refusals are", *jobs]
+        said += ["and the logs say", *find_said(lab, made)]
         raise AssertionError("\n".join(said)) from late
+
+
+def find_said(lab: OpenLab, made: set[str]) -> list[str]:
+    """Find what the logs say of objects, what went wrong, and what Xjob did last."""
+    said = []
+    for log in sorted(lab.plan.log_dir.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        words = (" ERROR ", " WARNING ", *made)
+        some = lines if log.name.endswith("xjob.log") else []
+        some = some or [line for line in lines if any(word in line for word in words)]
+        said += [f"{log.name}: {line[:500]}" for line in some[-60:]]
+    return said
 
 
 def find_left(lab: OpenLab, made: set[str]) -> dict[str, list[str]]:

@@ -17,7 +17,9 @@ from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
 from tests.neutron.pausing import Pause
 from tests.neutron.server import ADMIN, Server, User, tenant
+from tests.neutron.test_carried import ask
 
+from isthmus import errors
 from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
@@ -232,3 +234,37 @@ def test_a_report_that_is_late_brings_no_deleted_port_back(place: Place, tmp_pat
 def rows(tier: Server, table: str) -> list[tuple[Any, ...]]:
     with tier.database() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")]
+
+
+def test_what_lacks_a_part_is_not_taken_for_gone() -> None:
+    """What removes a router may find that somebody has just removed an interface of it."""
+    told = ask("""
+import json
+from neutron_lib.exceptions import l3
+from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
+from isthmus.neutron.local import materialise
+
+class Row:
+    there = {"id": "r"}
+    def plugin(self):
+        return self
+    def find(self, plugin, context, resource_id):
+        return self.there
+
+tries, row = [], Row()
+def fail(self, context, item, work, *, keep_existing):
+    tries.append(item.id)
+    raise l3.RouterInterfaceNotFound(router_id=item.id, port_id="p")
+materialise.ROWS = {ResourceType.ROUTER: row}
+materialise.Materialiser._try = fail
+materialise.Materialiser._find_overtaken = lambda *_: None
+materialise.n_context.get_admin_context = lambda: None
+one = materialise.Materialiser(None, "site1")
+item = Item(ResourceType.ROUTER, "r", None)
+codes = [one._one(item, None, keep_existing=False).code]
+row.there = None
+codes.append(one._one(item, None, keep_existing=False).code)
+print(json.dumps([codes, len(tries)]))
+""")
+    assert told == [[errors.Busy.code, errors.NotFound.code], 3 + 1]

@@ -153,9 +153,14 @@ class Materialiser:
                 return self._try(context, item, work, keep_existing=keep_existing)
             except Exception as error:
                 collides = guard.is_collision(error) or isinstance(error, _COLLISIONS)
+                ours = from_any(error)
+                if item.state is None and isinstance(ours, errors.NotFound):
+                    # A part of it that somebody else has just removed; who sends this is to send
+                    # it again, and not to take it for gone.
+                    collides = self._is_here(context, item)
+                    ours = errors.Busy(f"a part of {item.id} is gone: {ours}") if collides else ours
                 if left_over and collides:
                     continue  # whoever was faster has made it; then it is there
-                ours = from_any(error)
                 if isinstance(ours, errors.Broken):
                     LOG.exception("%s %s could not be carried out", item.type, item.id)
                 if isinstance(ours, errors.Refused):
@@ -163,6 +168,11 @@ class Materialiser:
                 self._doubt(context, item)
                 return refused(item, ours)
         raise AssertionError
+
+    def _is_here(self, context: Any, item: Item) -> bool:
+        row = ROWS.get(item.type)
+        plugin = row.plugin() if row is not None else None
+        return row is not None and plugin and row.find(plugin, context, item.id) is not None
 
     def _try(self, context: Any, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         item = self._complete(context, item)
