@@ -118,7 +118,8 @@ def expect_gone(lab: OpenLab, made: set[str], page: str) -> None:
         rows = [f"{place}: {row}" for place, found in left.items() for row in found]
         central = lab.tools.open_api(lab.plan.clouds_file, str(lab.plan.central.name))
         jobs = [str(row) for kind in ("site_job", "site_refusal") for row in central.get_all(kind)]
-        said = [f"{late}; left are", *rows, "jobs and refusals are", *jobs]
+        # A summary shows the first line.
+        said = [f"{late}; left in {', '.join(left)}", *rows, "jobs and refusals are", *jobs]
         said += ["and the logs say", *find_said(lab, made)]
         raise AssertionError("\n".join(said)) from late
 
