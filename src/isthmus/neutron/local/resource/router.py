@@ -53,6 +53,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
         Stale: a subnet of it, or its external network, is not here yet, or a network that is still
             here has the key of its transit network.
         InUse: something of this site's own needs its gateway.
+        Busy: Neutron has taken a part of it back, since OVN failed.
         Conflict: there is a router of that id here which is not central's.
         ProtocolError: what is decided of its exits is malformed.
     """
@@ -81,6 +82,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
         _drop_gateway(plugin, context, router_id, keep=gateway)
         _remove_interfaces(plugin, context, router_id, keep=said)
         _ensure_interfaces(plugin, context, router_id, said)
+        _check_interfaces(context, router_id, said)
         if gateway is not None:
             _ensure_gateway(plugin, context, router_id, gateway)
         changed = changes(have, pick_known(_COLLECTION, state, _UPDATED))
@@ -124,6 +126,24 @@ def _ensure_interfaces(
         )
         if changed:
             plugin.update_interface(context, port_id, changed)
+
+
+def _check_interfaces(context: Any, router_id: str, said: Collection[str]) -> None:
+    """Check that a router has just the interfaces that it was given.
+
+    Where OVN cannot do its part, Neutron takes its own back, and nobody hears of it: the interface
+    that was removed is there again, the one that was added is gone.
+
+    Raises:
+        Busy: it has others.
+    """
+    there = {one["id"] for one in _list_interfaces(context, router_id)}
+    differs = there.symmetric_difference(said)
+    if differs:
+        raise errors.Busy(
+            f"OVN could not do its part for interfaces {', '.join(sorted(differs))} of router "
+            f"{router_id}: Neutron has taken the change back"
+        )
 
 
 def _remove_interfaces(
@@ -223,6 +243,7 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
 
     Raises:
         InUse: something of this site still needs it.
+        Busy: Neutron has taken a part of it back, since OVN failed.
         Conflict: it is not central's.
     """
     if plugin is None:
@@ -235,12 +256,15 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
         plugin.update_router(context, router_id, {"router": {"routes": []}})
     _drop_gateway(plugin, context, router_id, keep=None)
     _remove_interfaces(plugin, context, router_id, keep={})
+    _check_interfaces(context, router_id, {})
     try:
         plugin.delete_router(context, router_id)
     except l3_exc.RouterNotFound:
         pass
     except n_exc.InUse as error:
         raise errors.InUse(f"router {router_id} is in use at this site: {error}") from error
+    if ROUTER.find(plugin, context, router_id) is not None:
+        raise errors.Busy(f"router {router_id} is here again: OVN could not remove it")
     crash.point("apply.router.removed")
     exit_apply.carry_out([router_id], chassis=True)
 
