@@ -172,7 +172,9 @@ class Materialiser:
     def _is_here(self, context: Any, item: Item) -> bool:
         row = ROWS.get(item.type)
         plugin = row.plugin() if row is not None else None
-        return row is not None and plugin and row.find(plugin, context, item.id) is not None
+        if row is None or plugin is None:
+            return False
+        return row.find(plugin, context, item.id) is not None
 
     def _try(self, context: Any, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         item = self._complete(context, item)
