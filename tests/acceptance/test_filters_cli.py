@@ -163,3 +163,26 @@ def test_nobody_is_asked_about_nothing(shell: Inside) -> None:
 
 def test_the_version_is_an_option_as_well(shell: Inside) -> None:
     assert shell.run("--version").stdout == shell.run("version").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("port", "show"),
+        ("port", "rebind"),
+        ("network", "show"),
+        ("audit", "--network"),
+        ("lease", "list", "--pool"),
+        ("job", "list", "--site"),
+        ("gone", "free", "--yes"),
+    ],
+)
+def test_a_name_that_is_not_utf_8_or_has_no_end_is_refused(
+    shell: Inside, words: tuple[str, ...]
+) -> None:
+    """The first was called a bug of ours, and the second filled the screen."""
+    shell.run("site", "create", "site1")
+    ran = shell.run(*words, "caf\udce9", code=2, says="'caf.udce9' is not UTF-8")
+    assert "bug" not in ran.stderr
+    ran = shell.run(*words, "x" * 20_000, code=2, says="xxx[.]{3}")
+    assert len(ran.stderr) < 1000

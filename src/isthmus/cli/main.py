@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from typing_extensions import override
 
 from isthmus import errors
 from isthmus.cli import complete, wording
-from isthmus.model.form import name_near
+from isthmus.model.form import is_text, name_near
 
 #: What becomes of output that nobody can take: the disk is full, or it was closed.
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG})
@@ -172,14 +173,22 @@ def _run(arguments: list[str] | None) -> int:
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        return _explain(error)
+        return _explain(error, sys.argv[1:] if arguments is None else arguments)
     return 0
 
 
-def _explain(error: Exception) -> int:
-    """Print what ended a command; return its exit code."""
+def _explain(error: Exception, words: Sequence[str]) -> int:
+    """Print what ended a command; return its exit code.
+
+    Args:
+        error: what ended it.
+        words: those of the command.
+    """
     from isthmus.cli import render
 
+    odd = [word for word in words if not is_text(word, len(word))]
+    if odd and isinstance(error, UnicodeEncodeError):
+        error = errors.Invalid(f"{odd[0]!a} is not UTF-8: nothing has such a name")
     if isinstance(error, errors.IsthmusError):
         render.fail(error.message)
         return errors.consequence(error).exit_code

@@ -6,6 +6,7 @@ The column names are the API's field names, in every format.
 import datetime
 import enum
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from isthmus.model.form import format_age
+
+#: Longer than any name, path or address is; and how much of it is shown.
+_WORD = 300
+_ENDLESS = re.compile(rf"\S{{{2 * _WORD},}}")
 
 #: Wide enough that no row of a table is cut where a program reads it.
 _PIPE_WIDTH = 1000
@@ -237,8 +242,9 @@ def note(sentence: str) -> None:
 
 
 def fail(sentence: str) -> None:
-    """Print an error to stderr."""
-    open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), _make_safe(sentence)))
+    """Print an error to stderr; of what no person wrote as a word, its beginning."""
+    short = _ENDLESS.sub(lambda found: f"{found[0][:_WORD]}...", _make_safe(sentence))
+    open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), short))
 
 
 class Waiting:
