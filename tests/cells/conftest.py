@@ -1,5 +1,6 @@
-"""MariaDB for the databases of Nova and Placement."""
+"""MariaDB for the databases of Nova and Placement, and RabbitMQ for its messages."""
 
+from tests.cells.rabbit import rabbit
 from tests.ports.conftest import mariadb_url, mariadbd
 
-__all__ = ["mariadb_url", "mariadbd"]
+__all__ = ["mariadb_url", "mariadbd", "rabbit"]
