@@ -113,6 +113,11 @@ def test_nothing_is_configured_before_something_runs(tmp_path: Path) -> None:
     (tmp_path / "fleet.yaml").write_text(SMALL)
     done = run(tmp_path, "configure", "fleet.yaml", "--state", "none")
     assert done.returncode == 2
+    assert "there is no build in none: isthmus build run first" in done.stderr
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "none").mkdir()
+    done = run(tmp_path, "configure", "fleet.yaml", "--state", "none")
+    assert done.returncode == 2
     assert "no machine of fleet.yaml is active yet: isthmus build run first" in done.stderr
 
 

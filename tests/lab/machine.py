@@ -55,21 +55,37 @@ touch {shared}/ready
 exec chroot . bash -c 'sleep infinity & wait'
 """
 _SYSTEMCTL = r"""#!/bin/bash
-# Runs units as systemd would, as root: systemctl enable|start|reload|stop [--now] UNIT...
+# Runs units as systemd would, as root: systemctl VERB [--now] UNIT...; has what Ansible asks for.
 set -e
 verb=$1; shift
-for unit in "$@"; do
-    [[ $unit == --now ]] && continue
-    file=/etc/systemd/system/$unit.service pid=/run/$unit.pid
-    case $verb in
-        reload) kill -HUP "$(<$pid)"; continue ;;
-        stop) kill "$(<$pid)"; tail --pid="$(<$pid)" -f /dev/null; continue ;;
-    esac
+words=" $* "
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+runs() { [[ -e $pid ]] && kill -0 "$(<"$pid")" 2>/dev/null; }
+stop() { kill "$(<"$pid")"; tail --pid="$(<"$pid")" -f /dev/null; rm -f "$pid"; }
+start() {
     mapfile -t settings < <(sed -n 's/^Environment=//p' "$file")
     command=$(sed -n 's/^ExecStart=//p' "$file")
     mkdir -p "/tmp/$unit"; rm -rf "/tmp/$unit"/*
     env TMPDIR="/tmp/$unit" "${settings[@]}" setsid bash -c "echo \$\$ >$pid; exec $command" \
         >>"/var/log/$unit.log" 2>&1 </dev/null &
+}
+for unit in "$@"; do
+    [[ $unit == -* ]] && continue
+    file=/etc/systemd/system/$unit.service pid=/run/$unit.pid
+    case $verb in
+        show)
+            [[ -e $file ]] && load=loaded || load=not-found
+            runs && active=active || active=inactive
+            printf 'LoadState=%s\nActiveState=%s\n' "$load" "$active" ;;
+        is-enabled) [[ -e /run/$unit.enabled ]] && echo enabled || { echo disabled; exit 1; } ;;
+        reload) kill -HUP "$(<"$pid")" ;;
+        stop) stop ;;
+        restart) runs && stop; start ;;
+        enable)
+            touch "/run/$unit.enabled"
+            [[ $words != *" --now "* ]] || start ;;
+        start) start ;;
+    esac
 done
 """
 

@@ -3,13 +3,23 @@
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from isthmus.build.configure import folder as folders
-from isthmus.build.configure.settings import Strategy
+from isthmus.build.configure.package import find_collections
+from isthmus.build.configure.settings import Places, Strategy
+from isthmus.clients.build import ansible, vault
 from isthmus.clients.build.ansible import Played, TaskEnd, run_playbook
 from isthmus.wiring.build import load_fleet, read_standings
+
+_PASSWORDS = "inventory/group_vars/all/passwords.yaml"
+
+
+def alone(state: Path) -> AbstractContextManager[None]:
+    """Keep others from running Ansible over a build meanwhile; NotFound where there is none."""
+    return ansible.alone(state, folders.FOLDER)
 
 
 def write_ansible(
@@ -29,6 +39,7 @@ def write_ansible(
     Raises:
         NotFound: no machine is active yet.
     """
+    key = vault.choose_key((state / folders.FOLDER).resolve())
     return folders.write_ansible(
         load_fleet(fleet),
         read_standings(state),
@@ -36,7 +47,22 @@ def write_ansible(
         cores=os.cpu_count() or 1,
         forks=forks,
         strategy=strategy,
+        places=Places(collections=find_collections(), vault=key if key.exists() else None),
     )
+
+
+def make_secrets(fleet: Path, state: Path) -> bool:
+    """Have all passwords that the services of a fleet need; return whether any was made.
+
+    Raises:
+        Invalid: the fleet file does not place what sites need.
+        NotFound: the key is gone, or was named and is not there.
+        StepFailed: they were encrypted with another key.
+    """
+    names = folders.list_passwords(load_fleet(fleet).fleet, read_standings(state))
+    folder = (state / folders.FOLDER).resolve()
+    file = folder / _PASSWORDS
+    return vault.ensure_passwords(file, names, vault.ensure_key(folder, file))
 
 
 def configure(

@@ -5,8 +5,12 @@ from typing import Any
 
 import yaml
 
+from isthmus.build.configure.site_variables import tunnel_address
 from isthmus.model.rack.fleet import Fleet
 from isthmus.model.rack.machine import Machine
+
+#: Where services' Python environment is on machines, if nobody says otherwise.
+ENVIRONMENT = "/opt/isthmus"
 
 
 def group_name(kind: str, name: str) -> str:
@@ -15,7 +19,10 @@ def group_name(kind: str, name: str) -> str:
 
 
 def make_inventory(
-    fleet: Fleet, machines: Sequence[Machine], ready: Collection[str]
+    fleet: Fleet,
+    machines: Sequence[Machine],
+    ready: Collection[str],
+    variables: Mapping[str, Mapping[str, object]] | None = None,
 ) -> dict[str, Any]:
     """Make the inventory of the machines that are ready.
 
@@ -23,6 +30,7 @@ def make_inventory(
         fleet: the file.
         machines: of `resolve_fleet`.
         ready: names of those that run; others are in no group.
+        variables: by site, what the roles are told of it.
     """
     chosen = [one for one in machines if one.name in ready]
     groups: dict[str, dict[str, Any]] = {}
@@ -42,9 +50,11 @@ def make_inventory(
     for site in fleet.sites:
         group = groups.get(group_name("site", site.name))
         if group is not None:
-            group["vars"] = _site_variables(site.ha)
+            own = (variables or {}).get(site.name, {})
+            group["vars"] = {**_site_variables(site.ha), **own}
     return {
         "all": {
+            "vars": {"isthmus_environment": ENVIRONMENT},
             "hosts": {one.name: _host_variables(one) for one in chosen},
             "children": {name: groups[name] for name in sorted(groups)},
         }
@@ -59,6 +69,7 @@ def _host_variables(machine: Machine) -> dict[str, Any]:
         "ansible_python_interpreter": "/usr/bin/python3",
         "isthmus_site": machine.site,
         "isthmus_rack": machine.rack,
+        "isthmus_tunnel_address": tunnel_address(machine),
         "isthmus_addresses": {machine.network.name: machine.address, **dict(machine.addresses)},
     }
 

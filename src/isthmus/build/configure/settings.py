@@ -30,6 +30,16 @@ class Tuning:
     strategy: Strategy = Strategy.LINEAR
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What Ansible has to find, where it has to be told."""
+
+    collections: Path | None = None  #: the folder in which the collection `isthmus.site` is
+    vault: Path | None = None  #: the file with the password of encrypted variables
+
+
+NOWHERE = Places()
+
 #: A fork uses 0.14 s of the controller's processor for each task (measured) and waits for the rest.
 FORKS_PER_CORE = 10
 FEWEST_FORKS = 5  #: Ansible's own default
@@ -58,14 +68,17 @@ def choose_control_folder(folder: Path) -> str:
     return f"~/.ansible/cp/{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
-def render_settings(tuning: Tuning, folder: Path) -> str:
+def render_settings(tuning: Tuning, folder: Path, places: Places = NOWHERE) -> str:
     """Write ansible.cfg.
 
     Args:
         tuning: what is tuned.
         folder: of the build, for the cache of facts and the keys of known hosts.
+        places: what else Ansible has to find.
     """
     gathering = "implicit" if tuning.gather else "explicit"
+    more = f"collections_path = {places.collections}\n" if places.collections else ""
+    more += f"vault_password_file = {places.vault}\n" if places.vault else ""
     return f"""\
 # Written by isthmus build; changes are overwritten.
 [defaults]
@@ -81,7 +94,9 @@ inject_facts_as_vars = False
 timeout = 60
 host_key_checking = True
 retry_files_enabled = False
-
+# What a module was told stays out of the host's log.
+no_target_syslog = True
+{more}
 [ssh_connection]
 pipelining = {tuning.pipelining}
 ssh_args = -o ControlMaster=auto -o ControlPersist=600s -o StrictHostKeyChecking=accept-new \

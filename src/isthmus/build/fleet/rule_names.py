@@ -74,6 +74,7 @@ def check_references(case: Case) -> Iterator[Finding]:
     """Find names that stand for nothing."""
     known = {one: case.names(one) for one in ("images", "disks", "roles")}
     yield from _check_defaults(("defaults",), case.fleet.defaults, known)
+    yield from refer(("central",), "site", case.fleet.central, case.names("sites"))
     for s, site in enumerate(case.fleet.sites):
         for r, rack in enumerate(site.racks):
             yield from _check_defaults(("sites", s, "racks", r, "defaults"), rack.defaults, known)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from isthmus.build.fleet import resolve
 from isthmus.build.fleet.document import Path
 from isthmus.build.fleet.rules import Case, Finding
-from isthmus.model.rack.fleet import Compression, Image, Install, Node, Rack, Raid
-from isthmus.model.service import QUORUM_SERVICES
+from isthmus.model.rack.fleet import Compression, Fleet, Image, Install, Node, Rack, Raid
+from isthmus.model.service import CENTRAL_SERVICES, QUORUM_SERVICES, SITE_SERVICES
 
 
 def check_counts(case: Case) -> Iterator[Finding]:
@@ -26,12 +26,21 @@ def check_counts(case: Case) -> Iterator[Finding]:
                     f"{role.least}",
                 )
         for service, roles in case.fleet.services.items():
+            if not _is_needed(case.fleet, site.name, service):
+                continue
             if roles and not any(counts[role] for role in roles):
                 yield (
                     ("services", service),
                     f"no machine of {site.name} carries {service}, whose roles are "
                     f"{', '.join(roles)}",
                 )
+
+
+def _is_needed(fleet: Fleet, site: str, service: str) -> bool:
+    """Tell whether a site has to carry a service: central has no data plane, sites no Keystone."""
+    if fleet.central not in {one.name for one in fleet.sites}:
+        return fleet.central is None
+    return service not in (SITE_SERVICES if site == fleet.central else CENTRAL_SERVICES)
 
 
 def check_majorities(case: Case) -> Iterator[Finding]:

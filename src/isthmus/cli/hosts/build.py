@@ -198,6 +198,12 @@ def release(
         sys.stdout.write(f"{name}\n")
 
 
+Forks = Annotated[
+    int | None, typer.Option("--forks", min=1, help="hosts at a time; else by hosts and cores")
+]
+Strategies = Annotated[str, typer.Option("--strategy", help="linear, free or host_pinned")]
+
+
 @app.command()
 def configure(
     fleet: FleetFile,
@@ -205,12 +211,8 @@ def configure(
         Path | None, typer.Argument(help="what to run; without it files are written only")
     ] = None,
     state: StateFolder = Path("build-state"),
-    forks: Annotated[
-        int | None, typer.Option("--forks", min=1, help="hosts at a time; else by hosts and cores")
-    ] = None,
-    strategy: Annotated[
-        str, typer.Option("--strategy", help="linear, free or host_pinned")
-    ] = "linear",
+    forks: Forks = None,
+    strategy: Strategies = "linear",
 ) -> None:
     """Run Ansible over the machines that are active, with an inventory by roles and services.
 
@@ -219,6 +221,27 @@ def configure(
     from isthmus.cli.hosts.build_watch import play_and_show
 
     raise typer.Exit(play_and_show(fleet, playbook, state, forks=forks, strategy=strategy))
+
+
+@app.command()
+def site(
+    fleet: FleetFile,
+    wheel: Annotated[
+        Path, typer.Option("--wheel", metavar="FILE", help="the package of Isthmus for machines")
+    ],
+    state: StateFolder = Path("build-state"),
+    forks: Forks = None,
+    strategy: Strategies = "linear",
+) -> None:
+    """Make OpenStack sites of the machines that are active, and join them to central.
+
+    Passwords are made, and kept by ansible-vault. At the end a network is made over each site and a
+    port becomes ACTIVE there; nothing of it is left. Run again it changes nothing. Ends with 1 if a
+    host failed, with 130 after Ctrl-C.
+    """
+    from isthmus.cli.hosts.build_watch import make_sites
+
+    raise typer.Exit(make_sites(fleet, state, wheel, forks=forks, strategy=strategy))
 
 
 @app.command()

@@ -184,10 +184,40 @@ def play_and_show(
     """
     from isthmus.wiring import build_configure as wiring
 
-    folder, count = wiring.write_ansible(fleet, state, forks=forks, strategy=strategy)
-    render.note(f"{counted(count, 'host')} in {folder}/inventory/hosts.yaml")
-    if playbook is None:
-        return 0
+    with wiring.alone(state):
+        folder, count = wiring.write_ansible(fleet, state, forks=forks, strategy=strategy)
+        render.note(f"{counted(count, 'host')} in {folder}/inventory/hosts.yaml")
+        return 0 if playbook is None else _play(folder, playbook)
+
+
+def make_sites(fleet: Path, state: Path, wheel: Path, *, forks: int | None, strategy: str) -> int:
+    """Make sites of the machines that are active, join them, and have canaries there.
+
+    Args:
+        fleet: the fleet file.
+        state: the build's state folder.
+        wheel: the package of Isthmus.
+        forks: hosts at a time; None: by hosts and cores.
+        strategy: how hosts go through a play.
+
+    Returns:
+        The exit code.
+    """
+    from isthmus.build.configure.package import find_playbook, package_variables
+    from isthmus.wiring import build_configure as wiring
+
+    packages = package_variables(wheel)
+    with wiring.alone(state):
+        if wiring.make_secrets(fleet, state):
+            render.note("passwords were made, and encrypted by ansible-vault")
+        folder, count = wiring.write_ansible(fleet, state, forks=forks, strategy=strategy)
+        render.note(f"{counted(count, 'host')} in {folder}/inventory/hosts.yaml")
+        code = _play(folder, find_playbook("site"), packages)
+        return code or _play(folder, find_playbook("canary"))
+
+
+def _play(folder: Path, playbook: Path, variables: dict[str, str] | None = None) -> int:
+    from isthmus.wiring import build_configure as wiring
 
     def say(end: Any) -> None:
         if end.outcome not in {"ok", "skipped"}:
@@ -195,7 +225,7 @@ def play_and_show(
             sys.stderr.write(told.strip() + "\n")
 
     with _stopping() as stop:
-        played = wiring.configure(folder, playbook, say=say, stop=stop)
+        played = wiring.configure(folder, playbook, say=say, stop=stop, variables=variables)
     if played.stopped:
         return errors.EXIT_INTERRUPTED
     rows = [{"host": host, **counts} for host, counts in sorted(played.hosts.items())]

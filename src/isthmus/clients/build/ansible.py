@@ -1,7 +1,11 @@
 """Ansible, through ansible-runner: playbooks run, and what each host says, as it says it."""
 
+import contextlib
+import fcntl
+import os
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,10 @@ _ENDS = {
     "runner_on_unreachable": "unreachable",
     "runner_on_skipped": "skipped",
 }
+_KEY_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+#: What the module of commands says, whatever the command said.
+_SAYS_NOTHING = ("", "non-zero return code")
+_MOST_LINES, _MOST_CHARACTERS = 6, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,38 @@ class Played:
     ok: bool
     stopped: bool
     hosts: Mapping[str, Mapping[str, int]]  #: host -> ok, changed, failures, dark ...
+
+
+def own_path() -> str:
+    """Return a path on which the Ansible beside this Python comes first.
+
+    The collection's filters are loaded by Ansible's Python, and need this package there.
+    """
+    return f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+
+
+@contextlib.contextmanager
+def alone(state: Path, folder: str) -> Iterator[None]:
+    """Keep others from running Ansible over a build meanwhile.
+
+    Args:
+        state: of the build.
+        folder: for Ansible, within it.
+
+    Raises:
+        NotFound: there is no such build.
+        Busy: somebody does.
+    """
+    if not state.is_dir():
+        raise errors.NotFound(f"there is no build in {state}: isthmus build run first")
+    own = state / folder
+    own.mkdir(mode=0o700, exist_ok=True)
+    with (own / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise errors.Busy(f"another one runs Ansible in {own}") from exc
+        yield
 
 
 def run_playbook(
@@ -85,8 +125,10 @@ def run_playbook(
         quiet=True,
         event_handler=handle,
         cancel_callback=stop.is_set,
-        envvars={"ANSIBLE_CONFIG": str(settings)},
+        envvars={"ANSIBLE_CONFIG": str(settings), "PATH": own_path()},
         extravars=dict(variables or {}),
+        # What stands in the folder's env is the operator's; what we say counts for this run alone.
+        suppress_env_files=True,
     )
     return Played(result.status == "successful", result.status == "canceled", recap)
 
@@ -98,15 +140,34 @@ def _task_end(kind: str, data: Mapping[str, Any]) -> TaskEnd:
         outcome = "changed"
     if outcome == "failed" and data.get("ignore_errors"):
         outcome = "ok"
-    said = answer.get("msg") or answer.get("stderr") or ""
     return TaskEnd(
         host=str(data.get("host")),
         task=str(data.get("task")),
         outcome=outcome,
         seconds=float(data.get("duration") or 0.0),
         # What a module did well it need not tell; its answer may hold secrets.
-        message=str(said)[:400] if outcome in {"failed", "unreachable"} else "",
+        message=explain(answer) if outcome in {"failed", "unreachable"} else "",
     )
+
+
+def explain(answer: Mapping[str, Any]) -> str:
+    """Say in a line why a task failed, out of what Ansible tells of it."""
+    rows = [one for one in answer.get("results") or () if isinstance(one, Mapping)]
+    answer = next((one for one in rows if one.get("failed")), answer)
+    if "censored" in answer:
+        return "why is hidden, since passwords may be in it: see the log of the service on the host"
+    said = str(answer.get("msg") or "")
+    if _KEY_CHANGED in said:
+        return (
+            "its SSH host key is not the one of the first connection; if it was installed anew,"
+            " take its line out of known_hosts in Ansible's folder (ssh-keygen -R ADDRESS -f FILE)"
+        )
+    if said in _SAYS_NOTHING:
+        said = str(answer.get("stderr") or answer.get("stdout") or said)
+    # Programs warn first, and say at the end why they gave up.
+    lines = [one.strip() for one in said.splitlines() if one.strip()]
+    text = " ".join(lines[-_MOST_LINES:])
+    return text if len(text) <= _MOST_CHARACTERS else f"...{text[-_MOST_CHARACTERS:]}"
 
 
 def _recap(data: Mapping[str, Any]) -> dict[str, dict[str, int]]:

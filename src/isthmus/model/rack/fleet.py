@@ -260,6 +260,7 @@ class Fleet:
     roles: Annotated[tuple[Role, ...], SOME]
     sites: Annotated[tuple[Site, ...], SOME]
     services: dict[Name, tuple[Name, ...]] = field(default_factory=dict)  #: service -> roles
+    central: Name | None = None  #: the site that the others are joined to
     defaults: Defaults = field(default_factory=Defaults)
     limits: Limits = field(default_factory=Limits)
     authorized_keys: tuple[str, ...] = ()  #: public keys that may log in as root

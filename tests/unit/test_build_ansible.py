@@ -1,0 +1,96 @@
+"""What is said of a task that failed, and the key of a build's passwords."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.lab.test_build_site import FLEET
+
+from isthmus import errors
+from isthmus.clients.build.ansible import explain
+from isthmus.wiring.build_configure import alone, make_secrets
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"msg": "non-zero return code", "stderr": "warned\n\n gone \n"}, "warned gone"),
+        ({"msg": "non-zero return code", "stdout": "out"}, "out"),
+        ({"msg": "non-zero return code"}, "non-zero return code"),
+        ({"msg": "no such group"}, "no such group"),
+        ({"msg": "some failed", "results": [{"msg": "fine"}, {"failed": True, "msg": "x"}]}, "x"),
+        ({}, ""),
+    ],
+)
+def test_a_failure_says_why(answer: dict[str, object], said: str) -> None:
+    assert explain(answer) == said
+
+
+def test_long_words_are_cut_at_their_begin() -> None:
+    said = explain({"msg": "a" * 500 + "the end"})
+    assert said.startswith("...aaa")
+    assert said.endswith("the end")
+    assert len(said) == 403
+
+
+def test_hidden_words_and_changed_keys_are_named() -> None:
+    assert "passwords may be in it" in explain({"censored": "the output has been hidden"})
+    rows = [{"censored": "the output has been hidden", "failed": True}]
+    assert "passwords may be in it" in explain({"msg": "some failed", "results": rows})
+    banner = "@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@"
+    assert explain({"msg": banner}).startswith("its SSH host key is not the one")
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("ANSIBLE_VAULT_PASSWORD_FILE", raising=False)
+    # Nothing of Ansible is on the path: what stands beside this Python is taken.
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    return tmp_path / "fleet.yaml"
+
+
+def test_passwords_whose_key_is_gone_are_not_made_anew(fleet: Path) -> None:
+    state = fleet.parent / "state"
+    assert make_secrets(fleet, state)
+    assert not make_secrets(fleet, state)
+    key = state / "ansible/vault-password"
+    kept = key.read_text()
+    key.unlink()
+    with pytest.raises(
+        errors.NotFound, match=r"there is no .*vault-password, with which .*yaml is"
+    ):
+        make_secrets(fleet, state)
+    assert not key.exists()
+    key.write_text("another\n")
+    with pytest.raises(errors.StepFailed, match="ansible-vault"):
+        make_secrets(fleet, state)
+    # What a builder left that was killed while it made a key.
+    key.with_name(".vault-password.part").write_text("half")
+    key.write_text(kept)
+    assert not make_secrets(fleet, state)
+
+
+def test_a_key_that_was_named_has_to_be_there(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = fleet.with_name("key")
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(named))
+    with pytest.raises(errors.NotFound, match=f"there is no {named}"):
+        make_secrets(fleet, fleet.parent / "state")
+    named.write_text("mine\n")
+    assert make_secrets(fleet, fleet.parent / "state")
+    assert not (fleet.parent / "state/ansible/vault-password").exists()
+    file = fleet.parent / "state/ansible/inventory/group_vars/all/passwords.yaml"
+    tool = Path(sys.executable).with_name("ansible-vault")
+    shown = subprocess.run(
+        [tool, "view", file], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "neutron-north: " in shown.stdout
+
+
+def test_one_at_a_time_runs_ansible_over_a_build(tmp_path: Path) -> None:
+    said = r"another one runs Ansible in .*ansible"
+    with alone(tmp_path), pytest.raises(errors.Busy, match=said), alone(tmp_path):
+        raise AssertionError
+    with alone(tmp_path):
+        pass
