@@ -47,6 +47,8 @@ class Router:
     number: int
     nets: list[Net]
     exit_site: str = ""
+    uplink: Net | None = None  #: a network of another router that it joins besides
+    routes: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -54,9 +56,18 @@ class Router:
         return f"rtr{self.number}"
 
     @property
+    def joined(self) -> list[Net]:
+        """Return all networks that it joins."""
+        return [*self.nets, *([self.uplink] if self.uplink else [])]
+
+    def address(self, net: Net, family: int) -> str:
+        """Return its address on a network."""
+        return net.address(family, 254 if net is self.uplink else 1)
+
+    @property
     def sites(self) -> list[str]:
         """Return where it is: where a network of it is, and at its exit."""
-        found = {site for net in self.nets for site in net.sites} | {self.exit_site}
+        found = {site for net in self.joined for site in net.sites} | {self.exit_site}
         return sorted(found - {""})
 
 
@@ -140,6 +151,8 @@ def grow(seed: int) -> Grown:
             routers.append(Router(number, taken, dice.choice(["", *sites, *sites])))
             for net in taken:
                 net.router = routers[-1]
+    if len(routers) == 2 and dice.random() < 0.5:
+        _chain(dice, *routers)
     groups = [Group(n, dice.random() < 0.85) for n in range(1, dice.randint(2, 4) + 1)]
     for group in groups:
         _fill(dice, group, groups, nets)
@@ -155,6 +168,36 @@ def grow(seed: int) -> Grown:
                 made.public = f"198.51.{99 + net.router.number}.{10 + made.number}"
             servers.append(made)
     return Grown(sites, hosts, nets, routers, groups, servers)
+
+
+def _chain(dice: random.Random, one: Router, other: Router) -> None:
+    """Let the second router join a network of the first, and each have routes by the other."""
+    up = dice.choice(one.nets)
+    for net in (*one.nets, *other.nets):
+        net.sites = up.sites
+    other.uplink = up
+    for net in other.nets:
+        for family in {*net.families} & {*up.families}:
+            hop = other.address(up, family)
+            one.routes.append({"destination": net.cidr(family), "nexthop": hop})
+    for net in one.nets:
+        for family in {*net.families} & {*up.families} if net is not up else ():
+            hop = one.address(up, family)
+            other.routes.append({"destination": net.cidr(family), "nexthop": hop})
+
+
+def are_joined(one: Net, other: Net, family: int) -> bool:
+    """Tell whether routers lead from one network to another."""
+    if one is other:
+        return True
+    if one.router is None or other.router is None or one.router is other.router:
+        return one.router is not None and one.router is other.router
+    first, second = sorted((one.router, other.router), key=lambda x: x.number)
+    return (
+        second.uplink is not None
+        and family in second.uplink.families
+        and (second.uplink.router is first)
+    )
 
 
 def _fill(dice: random.Random, group: Group, groups: list[Group], nets: list[Net]) -> None:
@@ -229,6 +272,8 @@ def lets(server: Server, direction: str, protocol: str, port: int, peer: str, of
 
 
 OUTSIDE = "192.0.2.1"
+#: Of a router's own address on its external network, the last number.
+GATEWAY_LAST = 5
 
 
 def draw_question(cloud: Grown, dice: random.Random) -> Question | None:
@@ -244,9 +289,16 @@ def draw_question(cloud: Grown, dice: random.Random) -> Question | None:
         has_way = one.net.router is not None and one.net.router.exit_site
         found = has_way and lets(one, "egress", protocol, port, OUTSIDE, None)
         return Question(one.id, "external", service, 4) if found else None
+    router = one.net.router
+    if form < 0.45 and other.public and router is not None and router is other.net.router:
+        seen_as = one.public or f"198.51.{99 + router.number}.{GATEWAY_LAST}"
+        found = lets(one, "egress", protocol, port, other.public, None) and lets(
+            other, "ingress", protocol, port, seen_as, None
+        )
+        return Question(one.id, other.public, service, 4) if found else None
     families = sorted({*one.net.families} & {*other.net.families})
     family = dice.choice(families)
-    joined = one.net is other.net or (one.net.router and one.net.router is other.net.router)
+    joined = are_joined(one.net, other.net, family)
     target, asked = other.address(family), other.id
     if family == 4 and other.pair and dice.random() < 0.5:
         target, asked = other.pair, f"{other.pair}@{other.net.id}"

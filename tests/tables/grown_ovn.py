@@ -102,7 +102,7 @@ def _router_rows(cloud: Grown, router: Router, site: str, into: Tables) -> None:
         size = net.cidr(family).partition("/")[2]
         ports.append({**bare, "_uuid": f"u-lrp-{row['id']}", "name": f"lrp-{row['id']}",
                       "mac": row["mac_address"],
-                      "networks": [f"{net.address(family, 1)}/{size}"],
+                      "networks": [f"{router.address(net, family)}/{size}"],
                       "ipv6_ra_configs": {"address_mode": "slaac", "send_periodic": "true"}
                       if family == 6 else {}})  # fmt: skip
         into["Logical_Switch_Port"].append(

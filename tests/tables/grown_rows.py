@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.tables.grown import Group, Grown, Net, Router, Server
+from tests.tables.grown import GATEWAY_LAST, Group, Grown, Net, Router, Server
 
 from isthmus.diagnose.dump.form import Dump
 from isthmus.diagnose.world import Source
@@ -11,7 +11,6 @@ from isthmus.diagnose.world import Source
 Row = dict[str, Any]
 Piece = tuple[Source, str, str, list[Row]]
 C = (Source.CENTRAL, "central")
-GATEWAY_LAST = 5
 
 
 def make_dump(cloud: Grown) -> Dump:
@@ -94,11 +93,12 @@ def _interfaces(router: Router) -> list[tuple[Net, int, Row]]:
         (net, family, {
             "id": _interface_id(router, net, family), "name": "", "network_id": net.id,
             "device_id": router.id, "device_owner": "network:router_interface",
-            "mac_address": f"fa:16:3e:ff:{family:02x}:{net.number:02x}", "status": "ACTIVE",
+            "mac_address": f"fa:16:3e:f{router.number:x}:{family:02x}:{net.number:02x}",
+            "status": "ACTIVE",
             "fixed_ips": [{"subnet_id": _subnet_id(net, family),
-                           "ip_address": net.address(family, 1)}], "admin_state_up": True,
+                           "ip_address": router.address(net, family)}], "admin_state_up": True,
             "project_id": "p",
-        }) for net in router.nets for family in net.families
+        }) for net in router.joined for family in net.families
     ]  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _of_router(cloud: Grown, router: Router) -> Row:
         "id": router.id, "name": router.id, "forwardings": [],
         "gateways": [_gateway(router)] if router.exit_site else [],
         "subnets": [{"id": _subnet_id(net, family), "cidr": net.cidr(family), "sites": net.sites}
-                    for net in router.nets for family in net.families],
+                    for net in router.joined for family in net.families],
         "floating_ips": [
             {"id": f"fip{one.number}", "address": one.public, "port_id": one.id, "home": one.site,
              "network_id": f"ext{router.number}", "fixed_address": one.address(4),
@@ -205,7 +205,8 @@ def _central(cloud: Grown) -> Iterator[Piece]:
          "withdrawn": False} for one in cloud.servers
     ]  # fmt: skip
     yield *C, "router", [
-        {"id": one.id, "name": one.id, "admin_state_up": True, "routes": [], "project_id": "p",
+        {"id": one.id, "name": one.id, "admin_state_up": True, "routes": one.routes,
+         "project_id": "p",
          "external_gateway_info": {"network_id": f"ext{one.number}", "enable_snat": True}
          if one.exit_site else None} for one in cloud.routers
     ]  # fmt: skip
