@@ -19,6 +19,8 @@ _ENDS = {
     "runner_on_unreachable": "unreachable",
     "runner_on_skipped": "skipped",
 }
+#: What Ansible counts of a host at the end.
+_COUNTS = ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored")
 _KEY_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
 #: What the module of commands says, whatever the command said.
 _SAYS_NOTHING = ("", "non-zero return code")
@@ -172,7 +174,8 @@ def explain(answer: Mapping[str, Any]) -> str:
 
 def _recap(data: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for kind in ("ok", "changed", "failures", "dark", "skipped", "rescued", "ignored"):
+    for kind in _COUNTS:
         for host, count in (data.get(kind) or {}).items():
-            found.setdefault(str(host), {})[kind] = int(count)
+            # What did not happen is 0 and no gap: `0 changed` is to be read off.
+            found.setdefault(str(host), dict.fromkeys(_COUNTS, 0))[kind] = int(count)
     return found
