@@ -125,6 +125,25 @@ def test_processes_are_found_by_their_marker_and_no_other() -> None:
             child.kill()
 
 
+def test_children_of_a_process_are_found_and_no_others() -> None:
+    words = ["sh", "-c", "exec 3<&0; cat <&3 & cat <&3; wait"]  # two of them
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as parent:
+        me, found = process.find(os.getpid()), process.find(parent.pid)
+        assert me is not None
+        assert found is not None
+        children: list[ProcessId] = []
+        try:
+            until(lambda: len(process.list_children(found)) == 2, what="both are started")
+            assert found in process.list_children(me)
+            children = process.list_children(found)
+            assert not {me, found} & set(children)
+            assert process.list_children(ProcessId(found.pid, found.started + 1)) == []
+        finally:
+            for one in children:
+                process.send(one, signal.SIGKILL)
+            parent.kill()
+
+
 def test_zygote_line_and_birth_are_one() -> None:
     birth = Birth(name="x", log="/l", env={"a": "b"}, argv=("p", "q"), main="m:f")
     assert json.loads(birth.to_line())["argv"] == ["p", "q"]

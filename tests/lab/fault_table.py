@@ -60,8 +60,6 @@ PROCESSES = (
         "neutron.maintenance.silent",
         "site1",
         "maintenance worker does not answer",
-        hangs="`isthmus lab kill` stops the parent, and the worker below it goes on; of one that "
-        "hangs itself `tests/neutron/test_dataplane_told.py` sees that it is missed",
     ),
 )
 

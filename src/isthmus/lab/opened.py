@@ -61,13 +61,17 @@ class OpenLab:
         return programs[name]
 
     def kill(self, name: str, number: signal.Signals) -> None:
-        """Signal a process of the lab.
+        """Signal a process of the lab, and those that it has started, as a service manager does.
 
         Raises:
             NotFound: there is none of that name, or it is dead already.
         """
-        if not self.tools.processes.send(self.get_program(name).process, number):
+        processes, process = self.tools.processes, self.get_program(name).process
+        children = processes.list_children(process)  # before it: then they have another parent
+        if not processes.send(process, number):
             raise errors.NotFound(f"{name} is not running")
+        for child in children:
+            processes.send(child, number)
 
     def start(self, name: str) -> None:
         """Start a process of the lab again, and wait until it answers.

@@ -112,6 +112,9 @@ class Processes(Protocol):
     def send(self, process: ProcessId, number: signal.Signals) -> bool:
         """Signal this very process; False when it is gone."""
 
+    def list_children(self, process: ProcessId) -> list[ProcessId]:
+        """List the processes that this very process has started; none when it is gone."""
+
     def find_marked(self, name: str, value: str) -> Iterator[ProcessId]:
         """Find processes by an environment variable."""
 

@@ -22,6 +22,7 @@ class MachineProcesses:
     spawn = staticmethod(process.spawn)
     is_alive = staticmethod(process.is_alive)
     send = staticmethod(process.send)
+    list_children = staticmethod(process.list_children)
     find_marked = staticmethod(process.find_marked)
     memory_kib = staticmethod(process.memory_kib)
     open_zygote = staticmethod(process.Zygote)

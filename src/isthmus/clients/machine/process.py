@@ -14,7 +14,7 @@ from isthmus.clients.machine import shell
 from isthmus.model.host.process import ProcessId
 
 #: Fields of /proc/PID/stat behind the command's closing parenthesis (proc(5)).
-_STATE, _STARTED = 0, 19
+_STATE, _PARENT, _STARTED = 0, 1, 19
 _PROC = Path("/proc")
 
 
@@ -59,14 +59,18 @@ def spawn(
 
 def find(pid: int) -> ProcessId | None:
     """Return a process with its start time; None if it is gone or a zombie."""
+    fields = _read_stat(pid)
+    if not fields or fields[_STATE] in {"Z", "X"}:
+        return None
+    return ProcessId(pid, int(fields[_STARTED]))
+
+
+def _read_stat(pid: int) -> list[str]:
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat.rpartition(")")[2].split()
-    if fields[_STATE] in {"Z", "X"}:
-        return None
-    return ProcessId(pid, int(fields[_STARTED]))
+        return []
+    return stat.rpartition(")")[2].split()
 
 
 def is_alive(process: ProcessId) -> bool:
@@ -90,6 +94,14 @@ def send(process: ProcessId, number: signal.Signals) -> bool:
     finally:
         os.close(handle)
     return True
+
+
+def list_children(process: ProcessId) -> list[ProcessId]:
+    """List the processes that this very process has started; none where it is gone."""
+    pids = [int(one.name) for one in _PROC.iterdir() if one.name.isdigit()]
+    found = [(pid, _read_stat(pid)) for pid in pids]
+    children = [find(pid) for pid, stat in found if stat and int(stat[_PARENT]) == process.pid]
+    return [one for one in children if one is not None] if is_alive(process) else []
 
 
 def find_marked(name: str, value: str) -> Iterator[ProcessId]:
