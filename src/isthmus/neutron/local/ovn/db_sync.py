@@ -51,10 +51,11 @@ _DRIVER = "ovn-sync"
 #: The service plugins that the comparison asks; it loads others that it needs itself. Not those of
 #: an API process alone, nor `trunk`, which takes no core plugin whose driver is not called `ovn`.
 _SERVICES = ("isthmus_local_router", "isthmus_local_qos", "segments")
-#: Said where the logger of the comparison warns of what is no difference.
-_NO_DIFFERENCE = ("False-positive ACLs to remove: ([])",)
+#: What the logger of the comparison warns of though it is no difference. Of a network that was made
+#: while it reads it knows the subnet alone; the Neutron that made both has written both.
+_NO_DIFFERENCE = ("False-positive ACLs to remove: ([])", "possible race condition")
 #: What it says of what it could not write; it goes on with the rest.
-_FAILURES = (" failed", "No more IP addresses", "Could not allocate", "possible race condition")
+_FAILURES = (" failed", "No more IP addresses", "Could not allocate")
 
 
 class SitePlugin(LocalPlugin):
@@ -76,7 +77,7 @@ class _Found(plain_logging.Handler):
     @override
     def emit(self, record: plain_logging.LogRecord) -> None:
         message = record.getMessage()
-        if message not in _NO_DIFFERENCE:
+        if not any(one in message for one in _NO_DIFFERENCE):
             self.count += 1
             self.failed += any(one in message for one in _FAILURES)
             _say(message)
