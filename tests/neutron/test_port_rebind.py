@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.front import Front, isthmus
 from tests.neutron.local_server import LocalServer, add_chassis
@@ -46,6 +47,25 @@ class Bound:
             "--if-exists", "get", "Logical_Switch_Port", self.id, f"options:{name}"
         )
         return found.strip('"')
+
+    def plug(self, chassis: str) -> None:
+        """Have a hypervisor say that the port is up there, and wait until Neutron has it ACTIVE."""
+        row = self.site.ovn.sbctl("get", "Chassis", chassis, "_uuid")
+        self.site.ovn.sbctl("set", "Port_Binding", self.id, f"chassis={row}", "up=true")
+        until(lambda: self.shown()["status"] == "ACTIVE", what=f"the port is ACTIVE on {chassis}")
+
+    def write_binding(self, **values: str) -> None:
+        """Change Neutron's binding behind its back."""
+        table = sa.table("ml2_port_bindings", sa.column("port_id"), *map(sa.column, values))
+        self._write(sa.update(table).where(table.c.port_id == self.id).values(**values))
+
+    def write_status(self, status: str) -> None:
+        table = sa.table("ports", sa.column("id"), sa.column("status"))
+        self._write(sa.update(table).where(table.c.id == self.id).values(status=status))
+
+    def _write(self, change: sa.Update) -> None:
+        with self.site.database(write=True) as connection:
+            assert connection.execute(change).rowcount == 1
 
     def known(self) -> None:
         """Wait until central has what the site has reported."""
@@ -105,3 +125,44 @@ def test_a_row_that_asks_for_another_hypervisor_is_written_again(bound: Bound) -
     bound.run_remedy(found, says="has bound port .* to host1")
     assert (bound.option("requested-chassis"), bound.option("requested-tnl-key")) == ("host1", key)
     assert bound.find("port.other_hypervisor") == []
+
+
+def test_a_port_stays_active_while_its_row_is_written_again(bound: Bound) -> None:
+    bound.bind("host1")
+    bound.plug("hv1")
+    bound.known()
+    before = bound.shown()["revision_number"]
+    isthmus(bound.environment, "port", "rebind", bound.id, says="has bound port .* to host1")
+    after = bound.shown()
+    assert (after["status"], after["revision_number"]) == ("ACTIVE", before)
+    carried(bound.central, bound.site)
+    assert bound.central.call("GET", f"/v2.0/ports/{bound.id}").only()["status"] == "ACTIVE"
+
+
+def test_a_port_that_is_bound_where_it_is_up_is_active(bound: Bound) -> None:
+    """OVN has had it up all the time, and does not say so again."""
+    bound.bind("host1")
+    bound.plug("hv1")
+    bound.known()
+    bound.write_binding(host="elsewhere")
+    (found,) = bound.find("port.other_hypervisor")
+    bound.run_remedy(found, says="has bound port .* to host1; it was on elsewhere")
+    assert bound.shown()["status"] == "ACTIVE"
+    bound.write_binding(vif_type="binding_failed")
+    bound.write_status("DOWN")
+    (found,) = bound.find("port.binding_failed")
+    bound.run_remedy(found, says="has bound port .* to host1")
+    assert bound.shown()["status"] == "ACTIVE"
+    carried(bound.central, bound.site)
+    assert bound.central.call("GET", f"/v2.0/ports/{bound.id}").only()["status"] == "ACTIVE"
+
+
+def test_a_port_that_is_bound_where_it_is_not_yet_is_down(bound: Bound) -> None:
+    bound.bind("host1")
+    bound.plug("hv1")
+    bound.known()
+    isthmus(bound.environment, "port", "rebind", bound.id, "--host", "host2")
+    assert bound.shown()["status"] == "DOWN"
+    isthmus(bound.environment, "port", "rebind", bound.id)
+    assert bound.shown()["status"] == "DOWN"
+    bound.plug("hv2")

@@ -97,8 +97,8 @@ def rebind_port(
     """Have the home of a port bind it again: it failed, or OVN has it on another hypervisor.
 
     One that failed is bound to the hypervisor that it was meant for, now that this runs. Of one
-    that is bound, packets stop for a moment. Nova is not told of another host: use the one on which
-    it has the server.
+    that is bound there, the site's Neutron writes OVN's row again. Nova is not told of another
+    host: use the one on which it has the server.
     """
     from isthmus.operate.port.rebind import rebind_port
     from isthmus.wiring.admin import Admin

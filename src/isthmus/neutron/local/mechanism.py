@@ -24,7 +24,7 @@ from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Reconciler
 from isthmus.neutron.local.api_worker import maintains_ovn, serves_api
 from isthmus.neutron.local.lease import port_keys, sight
-from isthmus.neutron.local.ovn import dataplane, ovn_client
+from isthmus.neutron.local.ovn import dataplane, ovn_client, up
 from isthmus.store.ports import datapath, port_key, shadow
 
 
@@ -109,6 +109,8 @@ class LocalMechanismDriver(api.MechanismDriver):
         self.create_port_postcommit(context)
         if context.original["device_owner"] != context.current["device_owner"]:
             self._router_may_have_moved(context.original)
+        if up.is_up_where_bound(context.current):
+            up.tell_neutron(context.current["id"])
 
     @override
     def delete_port_precommit(self, context: Any) -> None:

@@ -26,8 +26,8 @@ class Bound:
 def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
     """Have the home of a port bind it again, to the same hypervisor or another one.
 
-    Neutron binds a port that failed with its next change, and one that is bound only where its host
-    changes: a bound one is unbound first, if it is to stay where it is.
+    Neutron binds a port that failed, or whose hypervisor changes, with its next change. Of one that
+    is bound where it is to be it writes OVN's row again with any change, the same hypervisor too.
 
     Args:
         admin: central, and the way to the sites.
@@ -65,7 +65,9 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             f"port {port} is bound to no hypervisor, as one that no server uses, or that somebody "
             "is binding just now: say which with --host"
         )
-    made = _bind(api, wanted, port, Bound(site, chosen, before), is_bound=not failed)
+    api.update("port", wanted["id"], {_HOST: chosen})
+    # The answer may show the hypervisor of this change with the outcome of another one.
+    made = _find_own_port(api, wanted) or {}
     if made.get(_HOST) != chosen:
         raise errors.Conflict(
             f"somebody else has bound port {port} to {made.get(_HOST) or 'nothing'} meanwhile"
@@ -81,28 +83,6 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             "isthmus audit tells of those that are silent"
         )
     return Bound(site, chosen, before)
-
-
-def _bind(api: AdminApi, wanted: Row, port: str, asked: Bound, *, is_bound: bool) -> Row:
-    """Bind a port, which is unbound first if it stays where it is bound; give it as it is then."""
-    is_freed = is_bound and asked.host == asked.before
-    if is_freed:
-        api.update("port", wanted["id"], {_HOST: ""})
-    try:
-        api.update("port", wanted["id"], {_HOST: asked.host})
-        # Its answer may show the hypervisor of this change with the outcome of another one.
-        return _find_own_port(api, wanted) or {}
-    except KeyboardInterrupt:
-        if is_freed:  # whoever waits no longer does not want it to stay unbound
-            api.update("port", wanted["id"], {_HOST: asked.host})
-        raise
-    except errors.NotFound:
-        raise
-    except errors.IsthmusError as error:
-        if not is_freed:
-            raise
-        said = f"{error.message}. It may be bound to nothing now: isthmus port rebind {port} --host"
-        raise type(error)(f"{said} {asked.host}", **error.fields) from error
 
 
 def _find_own_port(api: AdminApi, wanted: Row) -> Row | None:
