@@ -25,6 +25,8 @@ _TRANSPORT = re.compile(r"^transport_url = .*$", re.MULTILINE)
 #: A service that does not end for this long, in seconds, is killed.
 _END_S = 60
 _UP_S = 60
+#: A virtual machine of Erlang for a command: 150 s on two cores with 15 processes that want them.
+_PLUGIN_S = 600
 _POLL_S = 0.1
 
 
@@ -87,7 +89,7 @@ class SiteCells:
             [services.RABBITMQ_PLUGINS, "enable", "rabbitmq_management"],
             netns=self.site.netns,
             env=render.rabbitmq_variables(self.home),
-            timeout_s=_UP_S,
+            timeout_s=_PLUGIN_S,
         )
         if not _wait(lambda: self.tools.answers(url), _UP_S):
             raise errors.StepFailed(f"RabbitMQ's management does not answer at {url}")
