@@ -45,6 +45,7 @@ def conductor(nova: RealNova) -> Iterator[Path]:
         process.wait(60)
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_the_default_cell_gets_its_second_with_a_real_conductor(nova: RealNova) -> None:
     code, out, said = nova.run("--dry-run", "-o", "json")
     assert code == 0, said
@@ -117,6 +118,7 @@ def test_a_server_that_does_not_answer_is_named(nova: RealNova, option: str) -> 
     assert nova.is_clean()
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     """Nobody sees a password on a command line while tables are migrated."""
     seen: set[str] = set()
@@ -139,6 +141,7 @@ def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     assert secret[0] not in said
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
     with nova.start() as process:
         until(lambda: NEW in nova.databases() or process.poll() is not None, timeout_s=60)
@@ -150,6 +153,7 @@ def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
     assert nova.is_clean()
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_killed_in_the_middle_of_a_migration_that_goes_on(nova: RealNova) -> None:
     """The command is gone, nova-manage is not: the tables are made anew all the same."""
     with nova.start() as process:
@@ -181,6 +185,7 @@ def kill_at(nova: RealNova, number: int, *, back: bool) -> bool:
     return True
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_killed_here_and_there_it_goes_on_or_back(nova: RealNova) -> None:
     for number in (2, 7, 10):
         assert kill_at(nova, number, back=number != 7)

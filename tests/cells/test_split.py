@@ -156,6 +156,7 @@ def cloud(real_nova: RealNova) -> Iterator[Cloud]:
     real_nova.clean()
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_a_cell_is_split_and_the_split_is_undone(cloud: Cloud) -> None:
     code, said = cloud.split("--dry-run", "-o", "json")
     assert code == 0, said
@@ -239,6 +240,7 @@ def test_killed_at_each_change_of_the_way_back_it_goes_on_with_it(cloud: Cloud) 
     assert number > 20
 
 
+@pytest.mark.stress  # minutes on a busy machine
 def test_a_file_of_other_hosts_is_not_gone_on_with(cloud: Cloud) -> None:
     assert cloud.split()[0] == STALE
     code, _, said = cloud.nova.run("--hosts", "h2", *cloud.words)
