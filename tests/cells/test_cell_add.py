@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,82 +138,3 @@ def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     assert any("create_cell" in one for one in seen)
     assert not [one for one in seen if secret[0] in one]
     assert secret[0] not in said
-
-
-@pytest.mark.stress  # minutes on a busy machine
-def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
-    with nova.start() as process:
-        until(lambda: NEW in nova.databases() or process.poll() is not None, timeout_s=60)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 130, said
-    nova.add()
-    assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
-    assert nova.is_clean()
-
-
-@pytest.mark.stress  # minutes on a busy machine
-def test_killed_in_the_middle_of_a_migration_that_goes_on(nova: RealNova) -> None:
-    """The command is gone, nova-manage is not: the tables are made anew all the same."""
-    with nova.start() as process:
-        count = f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{NEW}'"
-        until(lambda: nova.sql(count)[0][0] > 20, timeout_s=60)
-        process.kill()
-        process.communicate()
-    nova.add()
-    assert nova.revision(NEW) == nova.revision("nova_cell1")
-    assert nova.sql(count) == [(nova.sql(count.replace(NEW, "nova_cell1"))[0][0],)]
-    assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
-    assert nova.is_clean()
-
-
-def kill_at(nova: RealNova, number: int, *, back: bool) -> bool:
-    """Kill it before its nth change, and go on or back; return whether it came so far."""
-    code, _, said = nova.run(number=number)
-    if code == 3:
-        return False
-    assert code == -signal.SIGKILL, said
-    if back and nova.cell_file.exists():
-        code, _, said = nova.run("--roll-back", "--yes", "--confirm", "east")
-        assert code == 0, said
-    elif not back:
-        nova.add()
-        assert nova.revision(NEW) == nova.revision("nova_cell1")
-        assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
-    assert nova.is_clean(), number
-    return True
-
-
-@pytest.mark.stress  # minutes on a busy machine
-def test_killed_here_and_there_it_goes_on_or_back(nova: RealNova) -> None:
-    for number in (2, 7, 10):
-        assert kill_at(nova, number, back=number != 7)
-
-
-@pytest.mark.stress  # at each change: minutes
-@pytest.mark.parametrize("back", [False, True])
-def test_killed_at_each_change_it_goes_on_or_back(nova: RealNova, back: bool) -> None:
-    number = 1
-    while kill_at(nova, number, back=back):
-        number += 1
-    assert number > 10
-    if not back:
-        nova.announce("nova-conductor", "c")
-    assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
-
-
-@pytest.mark.stress
-def test_killed_at_each_change_of_the_way_back_it_goes_on_with_it(nova: RealNova) -> None:
-    back = ("--roll-back", "--yes", "--confirm", "east")
-    number = 1
-    while True:
-        nova.add()
-        code, _, said = nova.run(*back, number=number)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL, said
-        code, _, said = nova.run(*back)
-        assert code == 0, said
-        assert nova.is_clean(), number
-        number += 1
-    assert number > 5

@@ -215,31 +215,6 @@ def test_killed_here_and_there_it_goes_on_or_back(cloud: Cloud) -> None:
     assert kill_at(cloud, 15, back=False)
 
 
-@pytest.mark.stress  # at each change, both ways: an hour
-@pytest.mark.parametrize("back", [False, True])
-def test_killed_at_each_change_it_goes_on_or_back(cloud: Cloud, back: bool) -> None:
-    number = 1
-    while kill_at(cloud, number, back=back):
-        number += 1
-    assert number > 20
-
-
-@pytest.mark.stress
-def test_killed_at_each_change_of_the_way_back_it_goes_on_with_it(cloud: Cloud) -> None:
-    number, done = 1, False
-    while not done:
-        cloud.finish()
-        code, said = cloud.split(*BACK[:1], *BACK[2:], number=number)
-        assert code in {0, KILLED}, said
-        done = code == 0
-        if not done:
-            cloud.undo()
-        cloud.audit(set())
-        assert cloud.nova.is_clean()
-        number += 1
-    assert number > 20
-
-
 @pytest.mark.stress  # minutes on a busy machine
 def test_a_file_of_other_hosts_is_not_gone_on_with(cloud: Cloud) -> None:
     assert cloud.split()[0] == STALE
