@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.front import Front
+from tests.neutron.front import Front, isthmus
 from tests.neutron.local_server import LocalServer
 from tests.neutron.mariadb import central, site1, sound
 from tests.neutron.test_local_apply import carried
@@ -114,3 +115,49 @@ def test_many_comparisons_asked_for_at_once_are_one(operators: Operators) -> Non
     assert {code for code, _ in ended} == {0}, ended
     rows = operators.bound.central.call("GET", "/v2.0/site-renewals?site=site1").only()
     assert len([one for one in rows if one["state"] == "waiting"]) == 1
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize(
+    "word", ["x" * 20_000, "a\x1b[31mb", "\udcff", " ", "a\nb", "%00", "../../x"]
+)
+def test_odd_words_are_refused(operators: Operators, word: str) -> None:
+    """Not called a bug, and nothing of a terminal's is passed on."""
+    for command in (
+        ["port", "rebind", word],
+        ["port", "rebind", operators.bound.id, "--host", word],
+        ["port", "show", word],
+        ["port", "release", word],
+        ["lease", "return", word, str(uuid.uuid4())],
+        ["lease", "return", "site1", word],
+        ["lease", "list", "--site", word],
+        ["lease", "list", "--pool", word],
+        ["site", "resync", word],
+        ["site", "resync", "site1", "--network", word],
+        ["site", "show", word],
+        ["site", "update", "site1", "--zone", "zone1", "--description", word],
+        ["job", "list", "--site", word],
+        ["job", "show", word],
+        ["job", "retry", word],
+        ["event", "list", "--resource", word],
+        ["audit", "--network", word],
+        ["network", "show", word],
+        ["gone", "free", word, "--yes"],
+    ):
+        ran = isthmus(operators.bound.environment, *command, code=None)
+        said = ran.stdout + ran.stderr
+        assert ran.returncode in (0, 1, 2), (command[:2], said[:1000])
+        assert "bug in isthmus" not in said, (command[:2], said[:1000])
+        assert "\x1b" not in said, command[:2]
+        assert len(ran.stderr) < 4000, (command[:2], len(ran.stderr))
+
+
+def test_a_reader_binds_and_returns_nothing(operators: Operators) -> None:
+    for words in (
+        ["port", "rebind", operators.bound.id],
+        ["lease", "return", "site1", str(uuid.uuid4())],
+        ["site", "resync", "site1"],
+    ):
+        ran = isthmus(operators.bound.environment, *words, "--os-cloud", "watcher", code=2)
+        assert "bug" not in ran.stderr
+    assert agree(operators.bound) == "host1"
