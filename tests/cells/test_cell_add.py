@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,15 @@ def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     assert any("create_cell" in one for one in seen)
     assert not [one for one in seen if secret[0] in one]
     assert secret[0] not in said
+
+
+@pytest.mark.stress  # minutes on a busy machine
+def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
+    with nova.start() as process:
+        until(lambda: NEW in nova.databases() or process.poll() is not None, timeout_s=60)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 130, said
+    nova.add()
+    assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
+    assert nova.is_clean()
