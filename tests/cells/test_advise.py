@@ -16,7 +16,8 @@ from isthmus.errors import Unreachable
 from isthmus.store.nova.server.load import collect_report_age, open_load
 from isthmus.testing.until import until
 
-pytestmark = [pytest.mark.db, pytest.mark.timeout(600)]
+# A RabbitMQ is no part of what `./dev test` sets up; `./dev test all` has one.
+pytestmark = [pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(600)]
 CELL = "nova_cell1"
 
 

@@ -16,7 +16,8 @@ from tests.cells.real_nova import BIN, NEW, RealNova
 from isthmus.lab.compute.services import ZYGOTE_ENV
 from isthmus.testing.until import until
 
-pytestmark = [pytest.mark.db, pytest.mark.timeout(600)]
+# A RabbitMQ is no part of what `./dev test` sets up; `./dev test all` has one.
+pytestmark = [pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -45,7 +46,6 @@ def conductor(nova: RealNova) -> Iterator[Path]:
         process.wait(60)
 
 
-@pytest.mark.stress  # minutes on a busy machine
 def test_the_default_cell_gets_its_second_with_a_real_conductor(nova: RealNova) -> None:
     code, out, said = nova.run("--dry-run", "-o", "json")
     assert code == 0, said
@@ -118,7 +118,6 @@ def test_a_server_that_does_not_answer_is_named(nova: RealNova, option: str) -> 
     assert nova.is_clean()
 
 
-@pytest.mark.stress  # minutes on a busy machine
 def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     """Nobody sees a password on a command line while tables are migrated."""
     seen: set[str] = set()
@@ -141,7 +140,6 @@ def test_no_secret_is_seen_by_others(nova: RealNova) -> None:
     assert secret[0] not in said
 
 
-@pytest.mark.stress  # minutes on a busy machine
 def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
     with nova.start() as process:
         until(lambda: NEW in nova.databases() or process.poll() is not None, timeout_s=60)

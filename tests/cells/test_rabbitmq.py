@@ -11,7 +11,8 @@ from isthmus import errors
 from isthmus.clients.compute.rabbitmq import RabbitManagement
 from isthmus.testing.until import until
 
-pytestmark = pytest.mark.timeout(300)
+# A RabbitMQ is no part of what `./dev test` sets up; `./dev test all` has one.
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

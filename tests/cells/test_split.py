@@ -22,7 +22,8 @@ from isthmus.model.compute.host_tables import MOVED
 from isthmus.model.compute.move import HostRows
 from isthmus.store.nova.moving import CellTables
 
-pytestmark = [pytest.mark.db, pytest.mark.timeout(3000)]
+# A RabbitMQ is no part of what `./dev test` sets up; `./dev test all` has one.
+pytestmark = [pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(3000)]
 HOOK = Path(__file__).parent / "hook.py"
 OLD = "nova_cell1"
 BACK = ("--roll-back", "--yes", "--confirm", "east")
@@ -156,7 +157,6 @@ def cloud(real_nova: RealNova) -> Iterator[Cloud]:
     real_nova.clean()
 
 
-@pytest.mark.stress  # minutes on a busy machine
 def test_a_cell_is_split_and_the_split_is_undone(cloud: Cloud) -> None:
     code, said = cloud.split("--dry-run", "-o", "json")
     assert code == 0, said
@@ -209,13 +209,11 @@ def kill_at(cloud: Cloud, number: int, *, back: bool) -> bool:
     return True
 
 
-@pytest.mark.stress  # minutes
 def test_killed_here_and_there_it_goes_on_or_back(cloud: Cloud) -> None:
     assert kill_at(cloud, 6, back=True)
     assert kill_at(cloud, 15, back=False)
 
 
-@pytest.mark.stress  # minutes on a busy machine
 def test_a_file_of_other_hosts_is_not_gone_on_with(cloud: Cloud) -> None:
     assert cloud.split()[0] == STALE
     code, _, said = cloud.nova.run("--hosts", "h2", *cloud.words)
