@@ -114,8 +114,8 @@ def nova(mariadb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     engine = sa.create_engine(mariadb_url)
     with engine.begin() as connection:
         for name in NAMES:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb3")
-    urls = {name: mariadb_url.replace("/isthmus?", f"/{name}?") for name in NAMES}
+            connection.exec_driver_sql(f"CREATE DATABASE few_{name} CHARACTER SET utf8mb3")
+    urls = {name: mariadb_url.replace("/isthmus?", f"/few_{name}?") for name in NAMES}
     ask(["tables", *urls.values()], [])
     folder = tmp_path_factory.mktemp("nova")
     (folder / "nova.conf").write_text(
@@ -141,7 +141,7 @@ def nova(mariadb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield found
     with engine.begin() as connection:
         for name in NAMES:
-            connection.exec_driver_sql(f"DROP DATABASE {name}")
+            connection.exec_driver_sql(f"DROP DATABASE few_{name}")
     engine.dispose()
 
 
