@@ -60,7 +60,8 @@ def test_ansible_reads_inventory_and_settings(folder: Path) -> None:
     done = run(folder, "configure", "fleet.yaml", "--state", "state")
     assert done.returncode == 0, done.stderr
     assert "3 hosts in " in done.stderr
-    env = {**os.environ, "ANSIBLE_CONFIG": str(folder / "state/ansible/ansible.cfg")}
+    config = str(folder / "state/ansible/ansible.cfg")
+    env = {**os.environ, "ANSIBLE_CONFIG": config, "LC_ALL": "C.UTF-8"}
     listed = subprocess.run(
         [BIN / "ansible-inventory", "--list"], env=env, capture_output=True, text=True, check=True
     )
@@ -86,7 +87,7 @@ def test_a_play_tells_each_host(folder: Path) -> None:
     (folder / "out").mkdir()
     run(folder, "configure", "fleet.yaml", "--state", "state")
     words = ("configure", "fleet.yaml", "play.yaml", "--state", "state")
-    local = {"ANSIBLE_CONNECTION": "local"}
+    local = {"ANSIBLE_CONNECTION": "local", "LC_ALL": "C"}  # a root's shell has no other
     # In the place of ssh, and of the interpreter that the image has.
     extra = folder / "state/ansible/env"
     extra.mkdir(parents=True)

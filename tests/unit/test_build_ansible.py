@@ -1,5 +1,6 @@
 """What is said of a task that failed, and the key of a build's passwords."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,12 @@ def test_a_key_that_was_named_has_to_be_there(fleet: Path, monkeypatch: pytest.M
     file = fleet.parent / "state/ansible/inventory/group_vars/all/passwords.yaml"
     tool = Path(sys.executable).with_name("ansible-vault")
     shown = subprocess.run(
-        [tool, "view", file], capture_output=True, text=True, check=True, timeout=60
+        [tool, "view", file],
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     assert "neutron-north: " in shown.stdout
 

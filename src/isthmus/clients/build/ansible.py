@@ -47,6 +47,10 @@ class Played:
     hosts: Mapping[str, Mapping[str, int]]  #: host -> ok, changed, failures, dark ...
 
 
+#: Ansible takes no other encoding, and a root's shell often has none.
+UTF8 = {"LC_ALL": "C.UTF-8"}
+
+
 def own_path() -> str:
     """Return a path on which the Ansible beside this Python comes first.
 
@@ -127,7 +131,7 @@ def run_playbook(
         quiet=True,
         event_handler=handle,
         cancel_callback=stop.is_set,
-        envvars={"ANSIBLE_CONFIG": str(settings), "PATH": own_path()},
+        envvars={"ANSIBLE_CONFIG": str(settings), "PATH": own_path(), **UTF8},
         extravars=dict(variables or {}),
         # What stands in the folder's env is the operator's; what we say counts for this run alone.
         suppress_env_files=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from isthmus import errors
-from isthmus.clients.build.ansible import own_path
+from isthmus.clients.build.ansible import UTF8, own_path
 from isthmus.clients.machine import shell
 
 #: The variable in which the roles find them.
@@ -85,7 +85,7 @@ def _read(file: Path, key: Path) -> dict[str, str]:
 
 def _run(words: Sequence[str | Path], key: Path, stdin: str | None = None) -> str:
     # As an option it would be one more key where the operator has named one.
-    env = {"PATH": own_path(), _NAMED_KEY: str(key)}
+    env = {"PATH": own_path(), _NAMED_KEY: str(key), **UTF8}
     try:
         return shell.run(words, stdin=stdin, env=env).stdout
     except errors.Unsupported as exc:
