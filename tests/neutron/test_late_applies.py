@@ -1,5 +1,6 @@
 """A batch or a bundle that was slow at a site never undoes a newer batch, wherever it stood."""
 
+import contextlib
 import shutil
 import tempfile
 import uuid
@@ -48,18 +49,29 @@ class Paused:
         return self.server.next_sequence()
 
 
-@pytest.fixture(scope="module")
-def held(
-    central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
+@contextlib.contextmanager
+def run_held(
+    central: CentralServer,
+    template: Path,
+    made: pytest.TempPathFactory,
+    extra: dict[str, dict[str, Any]] | None = None,
 ) -> Iterator[Paused]:
+    """Run a site that can be held, and end it.
+
+    Args:
+        central: central.
+        template: of its Neutron's database.
+        made: makes its folders.
+        extra: more of its configuration.
+    """
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
     wan = Wan(lambda: central.port, site_user("site2"))
-    pause = Pause(tmp_path_factory.mktemp("pause"))
+    pause = Pause(made.mktemp("pause"))
     try:
         with OvnDatabases(folder) as ovn:
             add_chassis(ovn, "hv3", "host3", "192.0.2.3")
-            place = tmp_path_factory.mktemp("held-site2")
-            server = LocalServer(place, neutron_template, ovn, "site2", wan)
+            place = made.mktemp("held-site2")
+            server = LocalServer(place, template, ovn, "site2", wan, extra=extra or {})
             server.start(**pause.environment)
             try:
                 server.wait_registered()
@@ -69,6 +81,14 @@ def held(
     finally:
         wan.close()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def held(
+    central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Paused]:
+    with run_held(central, neutron_template, tmp_path_factory) as found:
+        yield found
 
 
 def check_told(held: Paused, items: list[Any], codes: dict[str, str]) -> None:

@@ -3,23 +3,17 @@
 Neutron's retry would try to make it again and again, for more than two minutes.
 """
 
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.local_server import LocalServer, add_chassis
-from tests.neutron.pausing import Pause
-from tests.neutron.server import site_user, tenant
-from tests.neutron.test_late_applies import Paused, send
+from tests.neutron.server import tenant
+from tests.neutron.test_late_applies import Paused, run_held, send
 from tests.neutron.test_local_crash import check_addresses, make_port
-from tests.neutron.wan import Wan
 
 from isthmus.model.resource import ResourceType
-from isthmus.testing.ovn import OvnDatabases
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
@@ -40,24 +34,9 @@ def held(
     central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Paused]:
     """A site that can be held, and logs each try."""
-    folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, site_user("site2"))
-    pause = Pause(tmp_path_factory.mktemp("pause"))
-    try:
-        with OvnDatabases(folder) as ovn:
-            add_chassis(ovn, "hv3", "host3", "192.0.2.3")
-            place = tmp_path_factory.mktemp("site2")
-            levels = {"DEFAULT": {"debug": True}}
-            server = LocalServer(place, neutron_template, ovn, "site2", wan, extra=levels)
-            server.start(**pause.environment)
-            try:
-                server.wait_registered()
-                yield Paused(server, pause, wan)
-            finally:
-                server.kill()
-    finally:
-        wan.close()
-        shutil.rmtree(folder)
+    logs = {"DEFAULT": {"debug": True}}
+    with run_held(central, neutron_template, tmp_path_factory, logs) as found:
+        yield found
 
 
 def count_tries(held: Paused) -> int:
