@@ -160,16 +160,20 @@ class SiteConductors:
         program = self._plan(cell)
         if self.cells.is_running(program.name):
             return
-        own = self.cells.home / f"conductor-{cell.name}.conf"
+        own = self._find_own_file(cell)
         own.write_text(f"[DEFAULT]\nhost = {self.cells.site.name}-{cell.name}\n")
         start(program, self.cells.tools, self.cells.ledger)
 
     def stop(self, cell: NewCell) -> None:
-        """End it; nothing is done where it does not run."""
+        """End it, and remove its own file; nothing is done where it does not run."""
         name = self._plan(cell).name
         if name in self.cells.ledger.read().programs:
             self.cells.end(name)
             self.cells.ledger.add("process-gone", name=name)
+        self._find_own_file(cell).unlink(missing_ok=True)
+
+    def _find_own_file(self, cell: NewCell) -> Path:
+        return self.cells.home / f"conductor-{cell.name}.conf"
 
     def _plan(self, cell: NewCell) -> Program:
         file = self.cells.find_cell_file(cell.name)
