@@ -48,6 +48,8 @@ def prepare(machine: Machine, address: str, key: str) -> None:
         machine.run(f"cat >/etc/systemd/system/{name}.service <<'END'\n{unit}END")
     machine.run("mkdir /etc/mysql/mariadb.conf.d")
     machine.run("echo '!includedir /etc/mysql/mariadb.conf.d/' >/etc/mysql/my.cnf")
+    # What a person has there no installed machine has, and each command over SSH runs it.
+    machine.run("rm -f /root/.bashrc /root/.profile /root/.bash_profile")
     machine.run("mkdir -p /run/sshd /root/.ssh && chmod 700 /root/.ssh && ssh-keygen -A")
     machine.run(f"echo '{key}' >/root/.ssh/authorized_keys")
     machine.run(f"setsid /usr/sbin/sshd -D -e -o ListenAddress={address} >/var/log/sshd.log 2>&1 &")

@@ -3,7 +3,8 @@
 Measured on ten hosts with twenty tasks, two cores, controller's processor time in brackets:
 defaults 355 s (66 s); without facts 285 s (56 s); with pipelining, too, 143 s (31 s); more forks
 and the free strategy changed nothing there, since both cores were busy. Where tasks wait instead
-(24 hosts, sleeps) forks of 24 took 73 s instead of 94 s with 5.
+(24 hosts, sleeps) forks of 24 took 73 s instead of 94 s with 5. What then remains is mostly
+the start of a Python for each task, which the connection of the collection spares (ADR 0105).
 """
 
 import enum
@@ -39,6 +40,8 @@ class Places:
 
 
 NOWHERE = Places()
+#: Of the collection: SSH, and a Python on each host that is kept for the time of a play.
+CONNECTION = "isthmus.site.kept"
 
 #: A fork uses 0.14 s of the controller's processor for each task (measured) and waits for the rest.
 FORKS_PER_CORE = 10
@@ -77,7 +80,9 @@ def render_settings(tuning: Tuning, folder: Path, places: Places = NOWHERE) -> s
         places: what else Ansible has to find.
     """
     gathering = "implicit" if tuning.gather else "explicit"
-    more = f"collections_path = {places.collections}\n" if places.collections else ""
+    more = ""
+    if places.collections:
+        more += f"collections_path = {places.collections}\ntransport = {CONNECTION}\n"
     more += f"vault_password_file = {places.vault}\n" if places.vault else ""
     return f"""\
 # Written by isthmus build; changes are overwritten.
