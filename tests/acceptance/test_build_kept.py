@@ -111,7 +111,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for name in ("host", "id"):
-        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+        made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(made, check=True)
     (folder / "tmp").mkdir()
     (folder / "script.sh").write_text('#!/bin/sh\necho "$2 $1"\n')
