@@ -4,7 +4,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: kept
-author: The Isthmus developers
+author: The Isthmus developers (!UNKNOWN)
 short_description: SSH with a Python on each host that is kept for the time of the play
 description:
   - Connects by SSH as C(ansible.builtin.ssh) does, with the same options.
@@ -167,7 +167,7 @@ class Connection(ssh.Connection):
         source = Path(kept_server.__file__).read_bytes()
         python = self.get_option("kept_python")
         command = f"{python} - {self.get_option('kept_idle_s')}"
-        code, out, _ = super().exec_command(command, in_data=source, sudoable=False)
+        code, out = super().exec_command(command, in_data=source, sudoable=False)[:2]
         remote = out.decode(errors="replace").strip()
         if code or not remote.startswith("/"):
             return None

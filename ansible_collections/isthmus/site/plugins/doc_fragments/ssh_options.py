@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from ansible.plugins.connection.ssh import DOCUMENTATION as SSH
 
 _FROM = "options:\n"
-
-
-class ModuleDocFragment:
-    """What Ansible asks for fragments of documentation."""
-
-    # As text: each task has a process that reads it, and reading YAML twice takes long.
-    DOCUMENTATION = _FROM + textwrap.dedent(SSH).partition(f"\n{_FROM}")[2]
+# As text: each task has a process that reads it, and reading YAML twice takes long.
+_OPTIONS = _FROM + textwrap.dedent(SSH).partition(f"\n{_FROM}")[2]
+#: What Ansible asks for fragments of documentation; since when it has an option, is its own count.
+ModuleDocFragment = type(
+    "ModuleDocFragment",
+    (),
+    {"DOCUMENTATION": re.sub(r"^ *version_added: .*\n", "", _OPTIONS, flags=re.MULTILINE)},
+)

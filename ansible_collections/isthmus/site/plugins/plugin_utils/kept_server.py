@@ -94,11 +94,11 @@ class Server:
             events = self._selector.select(None if self._busy else self._idle_s)
             if not events:
                 return
-            for key, _ in events:
+            for key, _events in events:
                 key.data()
 
     def _accept(self) -> None:
-        client, _ = self._listener.accept()
+        client = self._listener.accept()[0]
         client.setblocking(False)
         heard = bytearray()
         self._busy += 1
