@@ -7,6 +7,8 @@ Two changes, each taken away again and made anew in every round:
 * a floating IP that is given a port, until it answers from outside its site: for a server at the
   site of the external network, and for one at the other site.
 
+Each begins on a calm cloud: the change before it has arrived at every site, and its packets have.
+
 The named peer is a stock ML2/OVN server in the same lab, with a router of its own: the same calls,
 the same pings, in turns with ours. A stock server answers once OVN has its rows, and a packet may
 be there before the answer; central answers before the site has heard. So the ratio is that of the
@@ -43,6 +45,7 @@ class Side:
 
     lab: OpenLab
     cloud: str
+    joined: bool = False  #: whether it is central, with sites behind it
     router: dict[str, Any] = field(default_factory=dict)
     external: dict[str, Any] = field(default_factory=dict)
     took: dict[str, list[float]] = field(default_factory=dict)
@@ -111,6 +114,7 @@ class Side:
 
 def measure(side: Side, what: str, netns: str, address: str, change: Any, undo: Any) -> None:
     """Make a change while somebody pings, note how long after it the first reply came, undo it."""
+    _await_calm(side)
     with pinging(netns, address) as first:
         began = time.time()
         change()
@@ -130,6 +134,20 @@ def _forget_neighbours(*namespaces: str) -> None:
     """
     for netns in namespaces:
         shell.run(["ip", "neigh", "flush", "all"], netns=netns)
+
+
+def _await_answer(netns: str, address: str) -> None:
+    with pinging(netns, address):
+        pass
+
+
+def _await_calm(side: Side) -> None:
+    """Wait until nothing is on its way to a site: a stock server's answer says that of itself."""
+    deadline = time.monotonic() + PATIENCE_S
+    while side.joined and side.call("GET", "site-jobs")["site_jobs"]:
+        if time.monotonic() > deadline:
+            raise errors.TimedOut(f"work for the sites is left after {PATIENCE_S} s")
+        time.sleep(0.05)
 
 
 def _await_silence(netns: str, address: str) -> None:
@@ -210,6 +228,7 @@ def rounds(side: Side, prepared: Any, outside: str, count: int) -> Any:
             yield
         for what, (server, subnet) in made.items():
             side.interface("add", subnet)
+            _await_answer(asks["netns"], four(server))
             _forget_neighbours(server["netns"], outside)
             one = floating[what]
             path = f"floatingips/{one['id']}"
@@ -235,7 +254,7 @@ def main() -> int:
     options = parser.parse_args()
     say_machine("before")
     with open_lab(options.name, TOPOLOGY) as lab:
-        ours, stock = Side(lab, "central"), Side(lab, "stock")
+        ours, stock = Side(lab, "central", joined=True), Side(lab, "stock")
         ends = {"within the site": ("site1", "h1"), "at the other site": ("site2", "h1")}
         of_ours = prepare(ours, ends, "site1", ["site1"])
         of_stock = prepare(stock, {"within the site": ("stock", "h2")}, "stock", [])

@@ -22,6 +22,7 @@ from isthmus.neutron.central import reporting
 from isthmus.neutron.central.resource.port import HOME_ONLY
 from isthmus.neutron.central.resource.registry import ATTRIBUTES, ROWS
 from isthmus.neutron.central.resource.row import CentralResource
+from isthmus.neutron.db import interfaces
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers.locked import LockedObjects
 
@@ -77,6 +78,8 @@ class Refusals(ml2.Ml2Plugin):
     def update_port(self, context: Any, id: str, port: Any) -> Any:
         """Update a port; refuse attributes that no site realises or that only its home may set."""
         body = port["port"]
+        if interfaces.is_said_again(context, id, body):
+            return self.get_port(context, id)
         check("ports", body, lambda: self.get_port(context, id))
         if reporting.current() is None and not body.keys().isdisjoint(HOME_ONLY):
             have = self.get_port(context, id)

@@ -9,12 +9,14 @@ from neutron.db.models import l3
 from neutron_lib import constants
 
 from isthmus.model import attribute
+from isthmus.neutron.db.session import reading
 
 #: Owner of such ports with OVN, which has neither distributed nor replicated ones.
 OWNER = constants.DEVICE_OWNER_ROUTER_INTF
 _PORTS = models_v2.Port.__table__
 _ALLOCATIONS = models_v2.IPAllocation.__table__
 _JOINS = l3.RouterPort.__table__
+_OF_ROUTER = {"device_id", "device_owner"}
 
 
 def list_interfaces(
@@ -70,6 +72,20 @@ def add_addresses(connection: sa.Connection, ports: Mapping[str, dict[str, Any]]
     for row in connection.execute(query):
         said = {"subnet_id": row.subnet_id, "ip_address": row.ip_address}
         ports[row.port_id]["fixed_ips"].append(said)
+
+
+def is_said_again(context: Any, port_id: str, body: Mapping[str, Any]) -> bool:
+    """Return whether a change of a port says once more of which router it is an interface.
+
+    Neutron's router plugin makes such a change of each port that it has just made for a router; it
+    costs ML2 as much as making it.
+    """
+    if body.keys() != _OF_ROUTER or body["device_owner"] != OWNER:
+        return False
+    query = sa.select(_PORTS.c.device_id, _PORTS.c.device_owner).where(_PORTS.c.id == port_id)
+    with reading(context) as connection:
+        row = connection.execute(query).first()
+    return row is not None and row._asdict() == body
 
 
 def add_interfaces(connection: sa.Connection, states: dict[str, dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import to_fault, translated
-from isthmus.neutron.db import freed, guard, isolation, sqlite
+from isthmus.neutron.db import freed, guard, interfaces, isolation, sqlite
 from isthmus.neutron.local import quota
 from isthmus.neutron.local.connections import Lazy, open_central, open_database
 from isthmus.neutron.local.fetch import read_request
@@ -164,6 +164,8 @@ class LocalPlugin(Limiting):
 
     def update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
         """Update a port; a missing one is fetched first."""
+        if applying.current() is not None and interfaces.is_said_again(context, id, port["port"]):
+            return dict(super().get_port(context, id))
         with self.listener.one_report():
             return self._update_port(context, id, port)
 

@@ -59,18 +59,21 @@ _SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
 
 
 def _touch(changes: Changes, row: Written) -> None:
-    port = row.entity
+    port, changed = row.entity, row.changed()
+    if row.new:
+        changes.new.setdefault(_PORT, set()).add(port.id)
     if port.device_owner in _ROUTERS and port.device_id:
-        changes.touch(ResourceType.ROUTER, port.device_id)  # it travels as a part of the router
+        # It travels as a part of the router. A new one joins it in a transaction of its own: a
+        # delivery before that would hold up the one behind it.
+        is_new = port.id in changes.new.get(_PORT, ())
+        if row.deleted or (not is_new and changed - _HOME_OWNED):
+            changes.touch(ResourceType.ROUTER, port.device_id)
         if row.deleted:
             changes.joined.add(port.device_id)
             changes.left.add((port.device_id, port.network_id))
     if row.deleted:
         changes.gone.setdefault(_PORT, set()).add(port.id)
         return
-    if row.new:
-        changes.new.setdefault(_PORT, set()).add(port.id)
-    changed = row.changed()
     if changed - _HOME_OWNED:
         changes.touch(_PORT, port.id)
     if changed & _SHADOWED:

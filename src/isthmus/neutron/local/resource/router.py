@@ -61,23 +61,25 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     decided = state.get(attribute.EXITS)
     plan = None if decided is None else from_form(decided)
     router_id = state["id"]
-    have = ROUTER.find(plugin, context, router_id)
-    if have is None:
-        crash.point("apply.router.sought")
-        body = make_body(_COLLECTION, state, _CREATED)
-        body["external_gateway_info"] = None
-        have = plugin.create_router(context, {"router": body})
-        crash.point("apply.router.made")
-    else:
+    if _is_here(context, router_id):
         check_owned(context, ResourceType.ROUTER, router_id)
         if keep_existing:
             return
+    else:
+        crash.point("apply.router.sought")
+        body = make_body(_COLLECTION, state, _CREATED)
+        body["external_gateway_info"] = None
+        plugin.create_router(context, {"router": body})
+        crash.point("apply.router.made")
     said = {one["id"]: one for one in state[attribute.INTERFACES]}
-    kept = [one for one in have["routes"] if one in state["routes"]]
-    if kept != have["routes"]:  # else an interface that is to go may be in use by one
-        have = plugin.update_router(context, router_id, {"router": {"routes": kept}})
+    # First, and looked at again once its ports are here: a floating IP needs none of what follows.
     recorded = exit_apply.record(context, router_id, plan)
+    exit_apply.carry_out(recorded.routers, recorded.chassis)
     try:
+        have = plugin.get_router(context, router_id)
+        kept = [one for one in have["routes"] if one in state["routes"]]
+        if kept != have["routes"]:  # else an interface that is to go may be in use by one
+            have = plugin.update_router(context, router_id, {"router": {"routes": kept}})
         gateway = state.get(attribute.GATEWAY)
         _drop_gateway(plugin, context, router_id, keep=gateway)
         _remove_interfaces(plugin, context, router_id, keep=said)
@@ -91,6 +93,12 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     finally:  # also what another router has lost
         exit_apply.carry_out(recorded.routers, recorded.chassis)
     recorded.require_all()  # at the end: a network that has its key may wait for an interface to go
+
+
+def _is_here(context: Any, router_id: str) -> bool:
+    query = sa.select(l3.Router.id).where(l3.Router.id == router_id)
+    with db_api.CONTEXT_READER.using(context):
+        return context.session.connection().scalar(query) is not None
 
 
 def _check_plugin(plugin: Any) -> None:
