@@ -74,7 +74,10 @@ class Codes:
             for name in archive.namelist():
                 source = archive.read(name)
                 if name.endswith(".py") and source not in self._codes:
-                    self._codes[source] = compile(source, name, "exec", dont_inherit=True)
+                    try:
+                        self._codes[source] = compile(source, name, "exec", dont_inherit=True)
+                    except (SyntaxError, ValueError):
+                        continue  # who imports it will say so
 
 
 class Server:
@@ -103,7 +106,10 @@ class Server:
         heard = bytearray()
         self._busy += 1
         self._selector.register(client, selectors.EVENT_READ, lambda: self._hear(client, heard))
-        client.send(GREETING)
+        try:
+            client.send(GREETING)
+        except OSError:
+            pass  # it went: that is heard next
 
     def _hear(self, client: socket.socket, heard: bytearray) -> None:
         try:
@@ -120,8 +126,11 @@ class Server:
         self._selector.unregister(client)
         if request is None:
             self._forget(client)  # it went before it had said all
-        else:
+            return
+        try:
             self._begin(client, request, bytes(memoryview(heard)[at + 1 :]))
+        except OSError as exc:  # no process or file more can be had
+            self._answer(client, 1, b"", str(exc).encode())
 
     def _forget(self, client: socket.socket) -> None:
         client.close()
