@@ -38,14 +38,15 @@ disks:
 roles:
 - {{name: cloud}}
 - {{name: all-in-one}}
+- {{name: more}}
 services:
-  mariadb: [cloud, all-in-one]
-  memcached: [cloud, all-in-one]
+  mariadb: [cloud, all-in-one, more]
+  memcached: [cloud, all-in-one, more]
   keystone: [cloud]
   isthmus-xjob: [cloud]
   neutron-server: [cloud, all-in-one]
   ovn-central: [all-in-one]
-  ovn-controller: [all-in-one]
+  ovn-controller: [all-in-one, more]
 defaults: {{image: debian, disks: plain, bmc: {{kind: manual}}}}
 central: middle
 sites:
@@ -111,8 +112,8 @@ def hosts(folder: Path, count: int) -> Iterator[Path]:
     """Make fresh machines and the state of a build that made them; gives the state."""
     nodes = {f"n{number}": f"192.0.2.{64 + number}" for number in range(1, count)}
     rows = "\n".join(
-        f"    - {{name: {name}, mac: '52:54:00:00:01:{int(name[1:]):02x}', roles: [all-in-one],"
-        f" addresses: {{boot: {address}}}}}"
+        f"    - {{name: {name}, mac: '52:54:00:00:01:{int(name[1:]):02x}', "
+        f"roles: [{'all-in-one' if name == 'n1' else 'more'}], addresses: {{boot: {address}}}}}"
         for name, address in nodes.items()
     )
     nodes["c1"] = "192.0.2.10"

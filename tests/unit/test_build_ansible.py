@@ -100,3 +100,35 @@ def test_one_at_a_time_runs_ansible_over_a_build(tmp_path: Path) -> None:
         raise AssertionError
     with alone(tmp_path):
         pass
+
+
+def test_what_a_killed_builder_left_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / "ansible").mkdir(parents=True)
+    (tmp_path / "ansible-playbook").write_text(
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('up', flush=True)\nsys.stdin.read()\n"
+    )
+
+    def begin(program: str, folder: str) -> subprocess.Popen[str]:
+        (tmp_path / "keeper").write_text((tmp_path / "ansible-playbook").read_text())
+        begun = subprocess.Popen(
+            [sys.executable, tmp_path / program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env={**os.environ, "ISTHMUS_BUILD": folder},
+        )  # fmt: skip
+        assert begun.stdout
+        assert begun.stdout.readline() == "up\n"
+        return begun
+
+    own = str((state / "ansible").resolve())
+    left, other, kept = (
+        begin("ansible-playbook", own),
+        begin("ansible-playbook", own + "2"),
+        begin("keeper", own),
+    )
+    with alone(state):
+        assert left.wait(60) == -9  # it did not hear the first signal
+        assert (other.poll(), kept.poll()) == (None, None)
+    for one in (left, other, kept):
+        one.communicate("", timeout=60)

@@ -3,14 +3,18 @@
 import contextlib
 import fcntl
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from isthmus import errors
+from isthmus.clients.machine import process
+from isthmus.model.host.process import ProcessId
 
 #: Events of ansible-runner that tell how a task ended on a host.
 _ENDS = {
@@ -25,6 +29,10 @@ _KEY_CHANGED = "REMOTE HOST IDENTIFICATION HAS CHANGED"
 #: What the module of commands says, whatever the command said.
 _SAYS_NOTHING = ("", "non-zero return code")
 _MOST_LINES, _MOST_CHARACTERS = 6, 400
+#: In the environment of all that Ansible starts: the folder of the build.
+_MARK = "ISTHMUS_BUILD"
+#: How long a process may take to end before it is killed, in seconds.
+_END_S, _POLL_S = 5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,37 @@ def alone(state: Path, folder: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise errors.Busy(f"another one runs Ansible in {own}") from exc
+        # A builder that was killed could not do it.
+        end_left(own.resolve())
         yield
+
+
+def end_left(folder: Path) -> None:
+    """End what a run of Ansible left that was stopped: each task has a process that goes on.
+
+    Args:
+        folder: of the build, for Ansible; others' is not touched.
+    """
+
+    def find() -> list[ProcessId]:
+        marked = process.find_marked(_MARK, str(folder))
+        return [one for one in marked if _is_playbook(one)]
+
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        left = find()
+        for one in left:
+            process.send(one, number)
+        deadline = time.monotonic() + _END_S
+        while any(map(process.is_alive, left)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
+
+def _is_playbook(one: ProcessId) -> bool:
+    # The connections that SSH keeps are marked, too, and stay for the next run.
+    try:
+        return b"ansible-playbook" in Path(f"/proc/{one.pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def run_playbook(
@@ -131,12 +169,20 @@ def run_playbook(
         quiet=True,
         event_handler=handle,
         cancel_callback=stop.is_set,
-        envvars={"ANSIBLE_CONFIG": str(settings), "PATH": own_path(), **UTF8},
+        envvars={
+            "ANSIBLE_CONFIG": str(settings),
+            "PATH": own_path(),
+            _MARK: str(folder.resolve()),
+            **UTF8,
+        },
         extravars=dict(variables or {}),
         # What stands in the folder's env is the operator's; what we say counts for this run alone.
         suppress_env_files=True,
     )
-    return Played(result.status == "successful", result.status == "canceled", recap)
+    stopped = result.status == "canceled"
+    if stopped:
+        end_left(folder.resolve())
+    return Played(result.status == "successful", stopped, recap)
 
 
 def _task_end(kind: str, data: Mapping[str, Any]) -> TaskEnd:
