@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     until(lambda: not list(tmp_path.glob("isthmus-kept-*")), what="it ended and left nothing")
 
 
-def ask(place: str, request: dict[str, object], data: bytes = b"") -> tuple[int, bytes, bytes]:
+def ask(place: str, request: Mapping[str, object], data: bytes = b"") -> tuple[int, bytes, bytes]:
     with socket.socket(socket.AF_UNIX) as client, client.makefile("rb") as heard:
         client.connect(place)
         assert heard.readline() == GREETING
