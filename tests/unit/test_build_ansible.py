@@ -21,6 +21,7 @@ from isthmus.wiring.build_configure import alone, make_secrets
         ({"msg": "non-zero return code"}, "non-zero return code"),
         ({"msg": "no such group"}, "no such group"),
         ({"msg": "some failed", "results": [{"msg": "fine"}, {"failed": True, "msg": "x"}]}, "x"),
+        ({"msg": "All items completed", "results": [{"unreachable": True, "msg": "x"}]}, "x"),
         ({}, ""),
     ],
 )

@@ -205,7 +205,7 @@ def _task_end(kind: str, data: Mapping[str, Any]) -> TaskEnd:
 def explain(answer: Mapping[str, Any]) -> str:
     """Say in a line why a task failed, out of what Ansible tells of it."""
     rows = [one for one in answer.get("results") or () if isinstance(one, Mapping)]
-    answer = next((one for one in rows if one.get("failed")), answer)
+    answer = next((one for one in rows if one.get("failed") or one.get("unreachable")), answer)
     if "censored" in answer:
         return "why is hidden, since passwords may be in it: see the log of the service on the host"
     said = str(answer.get("msg") or "")
