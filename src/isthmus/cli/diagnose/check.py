@@ -4,6 +4,7 @@ import datetime
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -11,7 +12,17 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
-from isthmus.cli.diagnose.ways import FromDump, Lab, Remotes, Timeout, parse_remotes
+from isthmus.cli.diagnose.ways import (
+    FromDump,
+    Hosts,
+    Identity,
+    Lab,
+    Remotes,
+    SshOption,
+    Timeout,
+    open_clouds,
+    parse_hosts,
+)
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
 from isthmus.cli.watch import Watched
@@ -19,6 +30,7 @@ from isthmus.cli.watch import Watched
 if TYPE_CHECKING:
     from isthmus.diagnose.dump.form import Dump
     from isthmus.diagnose.sweep.health import Health
+    from isthmus.wiring.diagnose.ways import Ways
 
 app = typer.Typer()
 
@@ -42,6 +54,9 @@ Interval = Annotated[
 @app.command()
 def check(
     ovn: Remotes = None,
+    ssh: Hosts = None,
+    identity: Identity = None,
+    ssh_option: SshOption = None,
     lab: Lab = "",
     dump: FromDump = None,
     watch: Watched = False,
@@ -72,7 +87,9 @@ def check(
             recorded = read_file(dump)
             found, name = examine(recorded), recorded.lab
     else:
-        read, name = _open(os_cloud, parse_remotes(ovn or []), lab, timeout)
+        hosts = parse_hosts(ssh, identity, ssh_option)
+        ways = open_clouds(os_cloud, ovn, lab, hosts)
+        read, name = partial(_read, ways, timeout), ways.lab
         found = examine_lasting(read)
         if watch:
             _print(to_document(found, name), output)
@@ -82,20 +99,12 @@ def check(
         raise typer.Exit(code)
 
 
-def _open(
-    cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str, timeout_s: float
-) -> tuple[Callable[[], "Dump"], str]:
-    """Return what reads all that there is now, and the name of the lab that it is of."""
+def _read(ways: "Ways", timeout_s: float) -> "Dump":
+    """Read all that there is now."""
     from isthmus.diagnose.dump.whole import collect_dump
-    from isthmus.wiring.diagnose.ways import Ways
 
-    ways = Ways(cloud, remotes, lab)
-
-    def read() -> "Dump":
-        at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return collect_dump(ways, timeout_s=timeout_s, at=at, made_by=version("isthmus"))
-
-    return read, ways.lab
+    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return collect_dump(ways, timeout_s=timeout_s, at=at, made_by=version("isthmus"))
 
 
 def _follow(

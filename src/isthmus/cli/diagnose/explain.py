@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import enum
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.diagnose.ways import FromDump, Lab, Remotes, Timeout, parse_remotes
+from isthmus.cli.diagnose.ways import (
+    FromDump,
+    Hosts,
+    Identity,
+    Lab,
+    Remotes,
+    SshOption,
+    Timeout,
+    open_clouds,
+    parse_hosts,
+)
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
 
 if TYPE_CHECKING:
     from isthmus.diagnose.dump.form import Dump
+    from isthmus.wiring.diagnose.ways import Ways
 
 app = typer.Typer()
 
@@ -39,6 +51,9 @@ def explain(
         ),
     ],
     ovn: Remotes = None,
+    ssh: Hosts = None,
+    identity: Identity = None,
+    ssh_option: SshOption = None,
     lab: Lab = "",
     dump: FromDump = None,
     picture: Annotated[
@@ -58,7 +73,8 @@ def explain(
     from isthmus.diagnose.explain.document import render_text, to_document
     from isthmus.diagnose.explain.whole import explain as explain_object
 
-    found = _read(os_cloud, parse_remotes(ovn or []), lab, dump, timeout)
+    hosts = parse_hosts(ssh, identity, ssh_option)
+    found = _read(dump, lambda: open_clouds(os_cloud, ovn, lab, hosts), timeout)
     with reading(str(dump)) if dump else contextlib.nullcontext():
         document = to_document(explain_object(found, asked), found.lab)
     if picture is not None:
@@ -73,32 +89,16 @@ def explain(
             render.note(f"Not looked at: {one['source']} {one['place']}{table}: {one['reason']}")
 
 
-def _read(
-    cloud: str,
-    remotes: dict[str, tuple[str, str]],
-    lab: str,
-    file: Path | None,
-    timeout_s: float,
-) -> "Dump":
-    """Read a dump, or all that there is now.
-
-    Args:
-        cloud: entry of clouds.yaml.
-        remotes: OVN databases by site.
-        lab: name of a lab; empty for that of the clouds.yaml in use.
-        file: the dump; None: the clouds are asked.
-        timeout_s: for all that is read.
-    """
+def _read(file: Path | None, clouds: Callable[[], "Ways"], timeout_s: float) -> "Dump":
+    """Read a dump, or all that there is now."""
     if file is not None:
         from isthmus.diagnose.dump.file import read_file
 
         return read_file(file)
     from isthmus.diagnose.dump.whole import collect_dump
-    from isthmus.wiring.diagnose.ways import Ways
 
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ways = Ways(cloud, remotes, lab)
-    return collect_dump(ways, timeout_s=timeout_s, at=at, made_by=version("isthmus"))
+    return collect_dump(clouds(), timeout_s=timeout_s, at=at, made_by=version("isthmus"))
 
 
 def _draw(document: dict[str, Any], picture: Picture) -> str:

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.diagnose.ways import Lab, Remotes, Timeout, parse_remotes
+from isthmus.cli.diagnose.ways import (
+    Hosts,
+    Identity,
+    Lab,
+    Remotes,
+    SshOption,
+    Timeout,
+    open_clouds,
+    parse_hosts,
+)
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud
 
 app = typer.Typer()
@@ -20,6 +29,9 @@ def gather(
         Path, typer.Argument(metavar="FILE", help="Where to write; it must not be there yet.")
     ],
     ovn: Remotes = None,
+    ssh: Hosts = None,
+    identity: Identity = None,
+    ssh_option: SshOption = None,
     lab: Lab = "",
     timeout: Timeout = 120.0,
     os_cloud: Cloud = DEFAULT_CLOUD,
@@ -31,10 +43,9 @@ def gather(
     """
     from isthmus.diagnose.dump.file import write_new_file
     from isthmus.diagnose.dump.whole import collect_dump
-    from isthmus.wiring.diagnose.ways import Ways
 
     at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ways = Ways(os_cloud, parse_remotes(ovn or []), lab)
+    ways = open_clouds(os_cloud, ovn, lab, parse_hosts(ssh, identity, ssh_option))
     dump = write_new_file(
         file, lambda: collect_dump(ways, timeout_s=timeout, at=at, made_by=version("isthmus"))
     )

@@ -1,12 +1,17 @@
 """Options of the commands that look into all tiers: where OVN answers, which lab, which dump."""
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus import errors
+
+if TYPE_CHECKING:
+    from isthmus.clients.machine.hypervisor import SshTargets
+    from isthmus.wiring.diagnose.ways import Ways
 
 Remotes = Annotated[
     list[str] | None,
@@ -15,6 +20,20 @@ Remotes = Annotated[
 Lab = Annotated[
     str,
     typer.Option(envvar="ISTHMUS_LAB_NAME", help="Lab whose hypervisors and databases to read."),
+]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ssh",
+        metavar="[HYPERVISOR=]TARGET",
+        help="Read hypervisors over ssh: one, or all: root@%h, %h for the name. Repeatable.",
+    ),
+]
+Identity = Annotated[
+    str | None, typer.Option("--identity", "-i", help="With --ssh: file of a private key.")
+]
+SshOption = Annotated[
+    list[str] | None, typer.Option("--ssh-option", help="With --ssh: an -o option. Repeatable.")
 ]
 FromDump = Annotated[
     Path | None,
@@ -32,7 +51,40 @@ def say_time() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%H:%M:%SZ")
 
 
-def parse_remotes(texts: list[str]) -> dict[str, tuple[str, str]]:
+def open_clouds(cloud: str, ovn: Sequence[str] | None, lab: str, ssh: "SshTargets") -> "Ways":
+    """Open ways to central, the sites, their OVN and hypervisors; nobody is called.
+
+    Args:
+        cloud: entry of clouds.yaml.
+        ovn: SITE=NB,SB for each site whose OVN is read by an address.
+        lab: name of a lab; empty for that of the clouds.yaml in use.
+        ssh: which hypervisors are read over ssh.
+
+    Raises:
+        Invalid: an option has another form.
+        NotFound: there is no lab of that name.
+    """
+    from isthmus.wiring.diagnose.ways import Ways
+
+    return Ways(cloud, parse_remotes(ovn or []), lab, ssh)
+
+
+def parse_hosts(
+    texts: Sequence[str] | None, identity: str | None, options: Sequence[str] | None
+) -> "SshTargets":
+    """Read --ssh, --identity and --ssh-option.
+
+    Raises:
+        Invalid: a target has another form, or there is none and the others are given.
+    """
+    from isthmus.clients.machine.hypervisor import parse_targets
+
+    if not texts and (identity or options):
+        raise errors.Invalid("--identity and --ssh-option are for --ssh: say which hypervisors")
+    return parse_targets(texts or (), identity=identity, options=options or ())
+
+
+def parse_remotes(texts: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Read SITE=NB,SB.
 
     Raises:

@@ -1,15 +1,29 @@
 """`isthmus why`: why one end does not reach another."""
 
+import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from isthmus import errors
 from isthmus.cli import render
-from isthmus.cli.diagnose.ways import FromDump, Lab, Remotes, Timeout, parse_remotes, say_time
+from isthmus.cli.diagnose.ways import (
+    FromDump,
+    Hosts,
+    Identity,
+    Lab,
+    Remotes,
+    SshOption,
+    Timeout,
+    open_clouds,
+    parse_hosts,
+    parse_remotes,
+    say_time,
+)
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
 from isthmus.diagnose.judge import Diagnosis, Word
@@ -46,6 +60,9 @@ def why(
     ] = "icmp",
     family: Annotated[int, typer.Option(help="4 or 6; what both ends have if not given.")] = 0,
     ovn: Remotes = None,
+    ssh: Hosts = None,
+    identity: Identity = None,
+    ssh_option: SshOption = None,
     lab: Lab = "",
     dump: FromDump = None,
     timeout: Timeout = 20.0,
@@ -71,19 +88,18 @@ def why(
     """
     from isthmus.diagnose.document import to_document
     from isthmus.diagnose.question import parse_service
-    from isthmus.wiring.diagnose.ways import open_ways
 
     if dump and (probe or capture or fix):
         raise errors.Invalid("--probe, --capture and --fix need the clouds: a dump has no network")
     if family not in (0, 4, 6):
         raise errors.Invalid(f"--family {family}: it is 4 or 6")
     wanted = parse_service(service)
-    remotes = parse_remotes(ovn or [])
-    with open_ways(os_cloud, remotes, lab, dump) as ways:
+    hosts = parse_hosts(ssh, identity, ssh_option)
+    with _opening(dump, lambda: open_clouds(os_cloud, ovn, lab, hosts)) as ways:
         asked = _Question(ways, source, target, wanted, family, timeout, (probe, capture))
         found = asked.ask()
         if fix:
-            found = _fix(asked, found, remotes, yes=yes)
+            found = _fix(asked, found, parse_remotes(ovn or []), yes=yes)
         document = to_document(found, ways.lab, asked.outcome)
     if output is Format.TABLE:
         _print(document)
@@ -91,6 +107,23 @@ def why(
         render.print_row(document, output)
     if code := EXITS[found.word]:
         raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _opening(dump: Path | None, clouds: Callable[[], Any]) -> Iterator[Any]:
+    """Open ways to the clouds, or to a dump in their place.
+
+    Raises:
+        Invalid: the dump is none, is not whole, or holds what no Isthmus writes.
+    """
+    if dump is None:
+        yield clouds()
+        return
+    from isthmus.diagnose.dump.file import read_file
+    from isthmus.diagnose.dump.recorded import Recorded, reading
+
+    with reading(str(dump)):
+        yield Recorded(read_file(dump))
 
 
 @dataclass

@@ -1,15 +1,14 @@
-"""Joins `isthmus why` with central, the sites, their OVN and a lab's hypervisors, or a dump."""
+"""Joins `isthmus why` with central, the sites, their OVN and a lab's hypervisors."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.machine.hypervisor import SshHypervisors, SshTargets
 from isthmus.clients.ovsdb.select import RemoteDatabase
-from isthmus.diagnose.dump.file import read_file
-from isthmus.diagnose.dump.recorded import Recorded, reading
+from isthmus.diagnose.collect.protocols import Hypervisor
 from isthmus.lab.network.reading import HypervisorReader
 from isthmus.lab.opened import OpenLab
 from isthmus.wiring.admin import Admin
@@ -21,14 +20,17 @@ _NO_WAY = "no way in: give --ovn {site}=NB,SB, such as tcp:10.0.0.1:6641,tcp:10.
 class Ways:
     """Ways to what `isthmus why` reads, with the person's own credentials."""
 
-    def __init__(self, cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str) -> None:
+    def __init__(
+        self, cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str, ssh: SshTargets
+    ) -> None:
         """Open them: an entry of clouds.yaml, NB and SB by site, a lab's name; call nothing yet."""
         self._admin = Admin(cloud)
         self.api = self._admin.api
         self._remotes = dict(remotes)
         self.opened = find_lab(lab)
         #: Name of the lab in which all that is read runs; empty where there is none.
-        self.lab = self.opened.plan.name if self.opened and not remotes else ""
+        self.lab = self.opened.plan.name if self.opened and not (remotes or ssh) else ""
+        self._ssh = SshHypervisors(ssh)
 
     def open_site_api(self, name: str, region: str) -> AdminApi:
         """Open the lists of a site's Neutron."""
@@ -42,10 +44,12 @@ class Ways:
         """Open a site's southbound database."""
         return RemoteDatabase(self._remote(site)[1], "OVN_Southbound")
 
-    def open_host(self, host: str) -> HypervisorReader:
+    def open_host(self, host: str) -> Hypervisor:
         """Open a hypervisor."""
+        if (reached := self._ssh.find(host)) is not None:
+            return reached
         if self.opened is None:
-            raise errors.Unsupported("no way in: only a lab's hypervisors can be read so far")
+            raise errors.Unsupported("no way in: give --ssh, such as root@%h for all hypervisors")
         return HypervisorReader(self.opened.plan, machine_tools(), host)
 
     def find_server_port(self, name: str) -> str | None:
@@ -64,25 +68,6 @@ class Ways:
             raise errors.Unsupported(_NO_WAY.format(site=site))
         home = self.opened.plan.tier_dir(self.opened.plan.get_site(site))
         return f"unix:{home}/nb.sock", f"unix:{home}/sb.sock"
-
-
-@contextlib.contextmanager
-def open_ways(
-    cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str, dump: Path | None
-) -> Iterator[Ways | Recorded]:
-    """Open ways to the clouds, or to a dump in their place.
-
-    Args:
-        cloud: entry of clouds.yaml that names central and the person.
-        remotes: site -> its northbound and southbound database, as OVSDB connections.
-        lab: the lab whose hypervisors are asked; empty for that of the clouds.yaml in use.
-        dump: a file of `isthmus gather`; None: the clouds are asked.
-
-    Raises:
-        Invalid: the dump is none, is not whole, or holds what no Isthmus writes.
-    """
-    with reading(str(dump)) if dump else contextlib.nullcontext():
-        yield Recorded(read_file(dump)) if dump else Ways(cloud, remotes, lab)
 
 
 def find_lab(name: str) -> OpenLab | None:
