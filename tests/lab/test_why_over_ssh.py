@@ -150,6 +150,7 @@ def pair(lab: OpenLab) -> Iterator[Person]:
     finally:
         for name in ("ssh-a", "ssh-b"):
             person.run("lab", "server", "delete", name)
+        central.delete_network(network)
 
 
 def _why(person: Person, logins: Logins, key: str = "id") -> dict[str, Any]:

@@ -4,10 +4,10 @@ The tools are those of the hypervisor itself. Where Open vSwitch runs in contain
 they are called in the container of the daemon that they ask.
 """
 
+import atexit
 import shlex
 import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -88,7 +88,7 @@ class SshHypervisors:
             return None
         if not self._folder:
             self._folder = tempfile.mkdtemp(prefix="isthmus-ssh-")
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         kept = (
             "ControlMaster=auto",
             f"ControlPath={self._folder}/%C",
