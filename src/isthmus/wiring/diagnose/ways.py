@@ -23,7 +23,17 @@ class Ways:
     def __init__(
         self, cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str, ssh: SshTargets
     ) -> None:
-        """Open them: an entry of clouds.yaml, NB and SB by site, a lab's name; call nothing yet."""
+        """Open them; call nothing yet.
+
+        Args:
+            cloud: entry of clouds.yaml that names central and the person.
+            remotes: site -> its northbound and southbound database, as OVSDB connections.
+            lab: the lab whose hypervisors are asked; empty for that of the clouds.yaml in use.
+            ssh: the hypervisors that are read over ssh.
+
+        Raises:
+            NotFound: there is no lab of that name.
+        """
         self._admin = Admin(cloud)
         self.api = self._admin.api
         self._remotes = dict(remotes)
