@@ -30,7 +30,6 @@ class Fault:
         ""  #: a step that can be run once it is mended, where that is sooner than one looks
     )
     packets: str = ""  #: server and address: no answer while it lasts, one before and behind
-    at_times: bool = False  #: with a gap: it is named where something else happens meanwhile
 
     @property
     def undone_by(self) -> tuple[str, ...]:

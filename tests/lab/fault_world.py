@@ -100,15 +100,19 @@ class World:
         return until(attempt, what=f"a server at {site}", timeout_s=600, every_s=5)
 
     def look_up(self) -> None:
-        """Read what is there now: a lease that is given back has a successor."""
+        """Read what is there now: a lease that is given back has a successor with its next use."""
         a, b, network = (self.ids[name] for name in ("a", "b", "network"))
         held = self._read_held("site1")
+        if self._find_lease(held) is None:
+            site = self.person.network("site1")
+            where = [{"subnet_id": self.ids["subnet"]}]
+            made = site.create_port(network_id=network, name="uses-it", fixed_ips=where)
+            site.delete_port(made.id)
+            self.agree()
+            held = self._read_held("site1")
         shadow = next(one for one in held["shadows"] if one["port_id"] == b)
-        lease = next(
-            one
-            for one in held["leases"]
-            if (one["kind"], one["pool_id"]) == ("subnet", self.ids["subnet"])
-        )
+        lease = self._find_lease(held)
+        assert lease is not None, held["leases"]
         keys = {one["port_id"]: one["key"] for one in held["ovn"]["port_keys"]}
         datapaths = {one["network_id"]: one["datapath_key"] for one in held["datapaths"]}
         ports = {one["id"]: one for one in held["ports"]}
@@ -123,6 +127,13 @@ class World:
             "network_key": str(datapaths[network]),
             "lease": lease["id"],
         }
+
+    def _find_lease(self, held: dict[str, Any]) -> dict[str, Any] | None:
+        """Find a lease of addresses of the subnet."""
+        wanted = ("subnet", self.ids["subnet"])
+        return next(
+            (one for one in held["leases"] if (one["kind"], one["pool_id"]) == wanted), None
+        )
 
     #: What OVN gives anew each time a row is written.
     _ROWS = {  # noqa: RUF012  (nobody writes it)

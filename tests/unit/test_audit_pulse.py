@@ -26,13 +26,15 @@ def pulse(**changes: Any) -> dict[str, Any]:
     """All alive, but for what is changed; `hv` and `agent` are of the one hypervisor."""
     agent = changes.pop("agent", answer())
     host = {"name": "hv-one", "hostname": "host1", **changes.pop("hv", answer())}
+    more = {"Open vSwitch": changes.pop("switch")} if "switch" in changes else {}
+    host["switch_silent"] = changes.pop("silent", "")
     return {
         "every_s": 15,
         "northbound": answer(error=""),
         "southbound": answer(answered=None, error=""),
         "northd": answer(),
         "maintenance": answer(),
-        "hypervisors": [{**host, "agents": {"metadata agent": agent}}],
+        "hypervisors": [{**host, "agents": {"metadata agent": agent, **more}}],
         **changes,
     }
 
@@ -59,6 +61,20 @@ DEAD = answer(40, answered=55.0)
         ),
         (pulse(hv=DEAD), "ovn.controller.silent", "lab start host1.controller`"),
         (pulse(agent=DEAD), "ovn.agent.silent", "metadata agent on host1"),
+        (pulse(switch=DEAD), "ovn.vswitch.silent", "lab start host1.answer`"),
+        (
+            pulse(switch=DEAD, silent="ovs-vswitchd"),
+            "ovn.vswitch.silent",
+            "lab start host1.vswitchd`",
+        ),
+        # Why ovn-controller does not answer is known then.
+        (
+            pulse(switch=DEAD, silent="ovsdb-server, ovs-vswitchd", hv=DEAD, agent=DEAD),
+            "ovn.vswitch.silent",
+            "lab start host1.ovsdb`",
+        ),
+        # Who does not get there, as ovn-controller does not.
+        (pulse(switch=DEAD, hv=DEAD), "ovn.controller.silent", "lab start host1.controller`"),
     ],
 )
 def test_who_is_silent_is_named_with_since_when_and_what_to_do(
@@ -70,6 +86,17 @@ def test_who_is_silent_is_named_with_since_when_and_what_to_do(
     assert one.subject.place == SITE
     assert one.evidence == "asked 40s ago; it last answered 55s ago"
     assert does in one.remedy
+
+
+def test_an_open_vswitch_is_not_named_before_it_owes_an_answer_for_long() -> None:
+    """What it is called by who asks it stands in OVN until it answers again."""
+    late = pulse(switch=answer(10), silent="ovs-vswitchd")
+    assert list(check_pulse(SITE, late)) == []
+    (slow,) = check_pulse(SITE, pulse(switch=answer(17), silent="ovs-vswitchd"))
+    assert slow.code == "ovn.slow"
+    (odd,) = check_pulse(SITE, pulse(switch=DEAD, silent="; rm -rf /"))
+    assert odd.code == "ovn.vswitch.silent"
+    assert "rm" not in odd.message + odd.remedy
 
 
 @pytest.mark.parametrize("which", ["northbound", "southbound"])

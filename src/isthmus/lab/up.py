@@ -233,7 +233,7 @@ class Up:
     def _hypervisor(self, host: Hypervisor) -> None:
         home = self._plan.host_dir(host)
         self._create_ovsdb(home / "conf.db", self._installed.ovs_schema)
-        database, vswitchd, controller = services.plan_hypervisor(self._plan, host)
+        database, vswitchd, *late = services.plan_hypervisor(self._plan, host)
         self._begin(database)
         vsctl = ["ovs-vsctl", f"--db=unix:{home}/db.sock", "--timeout=30"]
         self._tools.run([*vsctl, "--no-wait", "init"])
@@ -248,7 +248,7 @@ class Up:
             f"route add default via {router}",
         ]
         self._tools.run(["ip", "-batch", "-"], netns=host.netns, stdin="\n".join(lines))
-        self._begin(controller)
+        self._start_all(late)
 
     def _join(self) -> None:
         """Make the sites known to central."""

@@ -5,7 +5,7 @@ database dies or hangs. So a question is written into NB every few seconds, `nb_
 as `ovn-nbctl --wait=hv` asks. NB's answer to the write shows that NB lives; northd writes the
 number down in NB once it has carried into SB all that NB wanted; each ovn-controller writes it down
 in SB once its Open vSwitch has taken all flows; and Neutron's agent on a hypervisor does so after
-it.
+it, as does who asks Open vSwitch there (`isthmus/services/answer_switch.sh`).
 
 Every API process does this, on connections of its own, and sees the questions of the others: who
 sees a new one asks none. SB is written to only where an answer is missing, since northd's answer
@@ -27,7 +27,7 @@ from isthmus.dataplane.alive.answer import ANSWER_KEY
 from isthmus.dataplane.alive.follower import Follower
 from isthmus.dataplane.protocols import Database, Tables
 from isthmus.dataplane.rows import OvnRows, is_remote
-from isthmus.model.dataplane.ovn import AWAY_S, SHADOW_MARK
+from isthmus.model.dataplane.ovn import AWAY_S, SHADOW_MARK, SWITCH
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,12 +38,15 @@ _DOUBT_S = 5.0
 #: external_ids key under which a question stands, another word each time: a greater number alone,
 #: or a word that is there already, python-ovs would not write.
 _MARK: Final = "isthmus:pulse"
-#: Neutron's agents on a hypervisor: what they are called, and the keys in external_ids of
+#: Who else answers on a hypervisor: what they are called, and the keys in external_ids of
 #: Chassis_Private that say that there is one, and which number it has written down.
 _AGENTS: Final = {
     "metadata agent": ("neutron:ovn-metadata-id", "neutron:ovn-metadata-sb-cfg"),
     "OVN agent": ("neutron:ovn-neutron-agent-id", "neutron:ovn-neutron-agent-sb-cfg"),
+    SWITCH: ("isthmus:switch", "isthmus:switch"),
 }
+#: Which of Open vSwitch's programs does not answer who asks them on their machine.
+_SWITCH_SILENT: Final = "isthmus:switch-silent"
 
 
 @dataclass(slots=True)
@@ -95,6 +98,7 @@ class Heard:
     hostname: str
     reached: int
     agents: dict[str, int]
+    silent: str  #: which of Open vSwitch's programs does not answer; "" where all do
 
 
 def list_heard(rows: OvnRows) -> Iterator[Heard]:
@@ -108,7 +112,8 @@ def list_heard(rows: OvnRows) -> Iterator[Heard]:
             for what, (there, reached) in _AGENTS.items()
             if row.external_ids.get(there)
         }
-        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents)
+        silent = row.external_ids.get(_SWITCH_SILENT, "")
+        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents, silent)
 
 
 def _to_number(text: str) -> int:
@@ -180,7 +185,7 @@ class Pulse:
         self._nb, self._sb = _Beat(now, self._lock), _Beat(now, self._lock)
         self._northd = Follower(since=now)
         self._maintenance: Follower | None = None  # None: no worker has ever answered here
-        self._hosts: dict[str, str] = {}  # hostname by name
+        self._hosts: dict[str, Heard] = {}  # by name
         #: Of a hypervisor ("", name) and of each agent on it (what it is, name).
         self._followers: dict[tuple[str, str], Follower] = {}
         self._asked_at = now - every_s
@@ -294,7 +299,7 @@ class Pulse:
         self._maintenance.reach(number, now)
 
     def _follow(self, heard: list[Heard], carried: int, now: float) -> None:
-        self._hosts = {one.name: one.hostname for one in heard}
+        self._hosts = {one.name: one for one in heard}
         reached = {("", one.name): one.reached for one in heard}
         for one in heard:
             reached |= {(what, one.name): number for what, number in one.agents.items()}
@@ -346,8 +351,9 @@ class Pulse:
 
         Returns:
             `every_s`, and of `northbound`, `southbound`, `northd` and each of `hypervisors` (name,
-            hostname, agents) what `Follower.to_dict` gives; the databases have an `error` too, and
-            `maintenance` is there where a worker has ever answered. Nothing where nobody is asked.
+            hostname, switch_silent, agents) what `Follower.to_dict` gives; the databases have an
+            `error` too, and `maintenance` is there where a worker has ever answered. Nothing where
+            nobody is asked.
         """
         if not self._every_s:
             return {}
@@ -366,7 +372,8 @@ class Pulse:
                 "hypervisors": [
                     {
                         "name": name,
-                        "hostname": hostname,
+                        "hostname": host.hostname,
+                        "switch_silent": host.silent,
                         **self._followers["", name].to_dict(now),
                         "agents": {
                             what: one.to_dict(now)
@@ -374,6 +381,6 @@ class Pulse:
                             if what and where == name
                         },
                     }
-                    for name, hostname in sorted(self._hosts.items())
+                    for name, host in sorted(self._hosts.items())
                 ],
             }

@@ -7,7 +7,7 @@ depends on one that is silent is not named beside it: it was asked nothing.
 from collections.abc import Iterator, Mapping
 
 from isthmus.federation.audits.holdings import Holdings, Row
-from isthmus.model.dataplane.ovn import AWAY_S
+from isthmus.model.dataplane.ovn import AWAY_S, SWITCH
 from isthmus.model.form import format_age
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
@@ -51,10 +51,22 @@ _START_MAINTENANCE = (
 _START_CONTROLLER = (
     "On {host}, start what does not run of ovsdb-server, ovs-vswitchd and ovn-controller (in a "
     "lab, `isthmus lab start {host}.ovsdb`, `isthmus lab start {host}.vswitchd` and `isthmus lab "
-    "start {host}.controller`); what hangs is killed first (`isthmus lab kill {host}.controller`). "
-    "A hypervisor that will not come back: ovn-sbctl chassis-del {name}"
+    "start {host}.controller`); what hangs is killed first (`isthmus lab kill {host}.ovsdb`, "
+    "`isthmus lab kill {host}.vswitchd`, `isthmus lab kill {host}.controller`). A hypervisor that "
+    "will not come back: ovn-sbctl chassis-del {name}"
 )
 _START_AGENT = "Restart the {what} on {host}, and see its log."
+#: Programs of Open vSwitch, and what they are called in a lab.
+_IN_LAB = {"ovsdb-server": "ovsdb", "ovs-vswitchd": "vswitchd"}
+_START_SWITCH = (
+    "On {host}, start {program} (in a lab, `isthmus lab start {host}.{short}`); one that hangs is "
+    "killed first (`isthmus lab kill {host}.{short}`)."
+)
+_START_ANSWERER = (
+    "On {host}, see whether `ovs-vsctl show` and `ovs-appctl version` answer, and start "
+    "isthmus-answer-switch, which asks the same (in a lab, `isthmus lab start {host}.answer`); one "
+    "that hangs is killed first (`isthmus lab kill {host}.answer`)."
+)
 _REACH_CENTRAL = (
     "See that the hosts of {site} reach Neutron and Keystone of central, and that the user in its "
     "[isthmus] is enabled there and has that password; the log of Neutron at {site} says more."
@@ -193,7 +205,14 @@ def _add(verdict: Verdict, error: str) -> Verdict:
 
 
 def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
+    """Judge a hypervisor; where it is known that Open vSwitch is silent, ovn-controller is not."""
     hostname = str(host.get("hostname") or host.get("name"))
+    said = host.get("agents")
+    agents = dict(said) if isinstance(said, Mapping) else {}
+    switch = list(_check_switch(site, hostname, agents.pop(SWITCH, None), host))
+    if any(one.severity is Severity.BROKEN for one in switch) and host.get("switch_silent"):
+        yield from switch
+        return
     found = list(
         _check(
             host,
@@ -206,8 +225,8 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
     yield from found
     if found:
         return
-    agents = host.get("agents")
-    for what, agent in agents.items() if isinstance(agents, Mapping) else ():
+    yield from switch
+    for what, agent in agents.items():
         yield from _check(
             agent,
             Subject(hostname, "hypervisor", site),
@@ -215,6 +234,19 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
             str(what),
             _START_AGENT.format(what=what, host=hostname),
         )
+
+
+def _check_switch(site: SiteName, host: str, found: object, said: Row) -> Iterator[Verdict]:
+    """Judge Open vSwitch of a hypervisor, by who asks it there."""
+    silent = [one for one in str(said.get("switch_silent") or "").split(", ") if one in _IN_LAB]
+    remedies = [_START_SWITCH.format(host=host, program=one, short=_IN_LAB[one]) for one in silent]
+    yield from _check(
+        found,
+        Subject(host, "hypervisor", site),
+        "ovn.vswitch.silent",
+        silent[0] if silent else f"{SWITCH}, or who asks it there,",
+        " ".join(remedies) or _START_ANSWERER.format(host=host),
+    )
 
 
 def _check(found: object, subject: Subject, code: str, who: str, remedy: str) -> Iterator[Verdict]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 
 from isthmus.lab.plan import MEMCACHED_PORT, LabPlan
@@ -68,6 +69,11 @@ class Maker:
             f"--ovnsb-db=unix:{self.home}/sb.sock",
             f"--unixctl={self.home}/northd.ctl",
         )
+
+    def answerer(self, vswitchd: str) -> Program:
+        """Return the program that answers for Open vSwitch; the socket is ovs-vswitchd's."""
+        script = resources.files("isthmus.services") / "answer_switch.sh"
+        return self.program("answer", "env", f"VSWITCHD={vswitchd}", "sh", str(script))
 
     def outside_host(self, tier: Tier) -> list[Program]:
         """Return the program of the hosts outside a site, if it has an outside."""

@@ -167,6 +167,7 @@ def plan_hypervisor(plan: LabPlan, host: Hypervisor) -> tuple[Program, ...]:
         ),
         make.program("vswitchd", "ovs-vswitchd", f"--unixctl={home}/vswitchd.ctl", database),
         make.program("controller", "ovn-controller", database),
+        make.answerer(f"{home}/vswitchd.ctl"),
     )
 
 

@@ -29,6 +29,8 @@ KEY_OPTION = "requested-tnl-key"
 CHASSIS_OPTION = "requested-chassis"
 REVISION = "neutron:revision_number"  #: in external_ids of Neutron's rows
 REMOTE_FLAG = "is-remote"  #: in Chassis.other_config
+#: What answers beside ovn-controller for Open vSwitch is called so in a site's holdings.
+SWITCH = "Open vSwitch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
