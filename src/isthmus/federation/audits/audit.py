@@ -173,7 +173,9 @@ def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:
                 message="address given twice",
                 evidence=f"{name} of network {network_id} is that of ports "
                 + ", ".join(f"{port} ({tier})" for port, tier in sorted(ports.items())),
-                remedy="Delete one of the ports, or change its address.",
+                remedy="Delete one of the ports, or change its address: "
+                + " or ".join(f"`openstack port delete {port}`" for port in sorted(ports))
+                + ".",
             )
 
 
@@ -198,7 +200,8 @@ def _check_homes(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Itera
                 subject=Subject(port_id, "port", ", ".join(sorted(where))),
                 message="port at two sites",
                 evidence=f"{port_id} is at {' and '.join(sorted(where))}",
-                remedy="Delete it at the site where no server uses it.",
+                remedy="Delete it where no server uses it, with an entry of clouds.yaml for "
+                f"that site: `openstack --os-cloud SITE port delete {port_id}`.",
             )
 
 

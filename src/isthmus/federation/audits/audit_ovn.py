@@ -30,6 +30,11 @@ _FLOATING = "network:floatingip"
 #: Type of the port by which a switch is on a physical network.
 _FABRIC = "localnet"
 
+_AWAY_AND_BACK = (
+    "The key of a network never changes in place. Delete the ports that {1} has on it, then "
+    "`isthmus network withdraw {0} {1} --wait 60` and `isthmus network extend {0} {1} --wait 60`."
+)
+
 
 def check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """Compare what central knows of locations and keys with a site's tables and OVN rows."""
@@ -55,7 +60,7 @@ def _check_keys(central: Holdings, site: Holdings) -> Iterator[Verdict]:
                 "network.datapath_key",
                 "datapath key different",
                 f"central {wanted}, here {key}",
-                "Withdraw the network from the site and extend it again.",
+                _AWAY_AND_BACK.format(network_id, site.name),
             )
     blocks: dict[str, list[tuple[int, int]]] = {}
     for lease in central.leases:
@@ -72,7 +77,7 @@ def _check_keys(central: Holdings, site: Holdings) -> Iterator[Verdict]:
                 "port.key_not_leased",
                 "port key outside the site's leases",
                 f"key {row['key']} of network {row['network_id']}, leases {held}",
-                "Delete the port and make it again.",
+                f"Delete the port and make it again: `openstack port delete {row['port_id']}`.",
             )
 
 
@@ -96,7 +101,9 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
                 message="port key given twice",
                 evidence=f"key {key} of network {network_id} is that of "
                 + ", ".join(f"{port} ({site})" for site, port in sorted(ports)),
-                remedy="Delete one of the ports and make it again.",
+                remedy="Delete one of the ports and make it again: "
+                + " or ".join(f"`openstack port delete {port}`" for _, port in sorted(ports))
+                + ".",
             )
 
 
