@@ -213,7 +213,7 @@ def test_a_port_is_never_unbound_on_the_way(shell: Stretched) -> None:
     shell.run("port", "rebind", "web", says="has bound port web to h1\\.")
     assert changes(shell) == ["h1"]
     shell.cloud.calls.clear()
-    shell.run("port", "rebind", "web", "--host", "h2", says="to h2; it was on h1\\.")
+    shell.run("port", "rebind", "web", "--host", "h2", says="to h2; Neutron had it on h1\\.")
     assert changes(shell) == ["h2"]
 
 

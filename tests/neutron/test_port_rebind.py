@@ -146,7 +146,7 @@ def test_a_port_that_is_bound_where_it_is_up_is_active(bound: Bound) -> None:
     bound.known()
     bound.write_binding(host="elsewhere")
     (found,) = bound.find("port.other_hypervisor")
-    bound.run_remedy(found, says="has bound port .* to host1; it was on elsewhere")
+    bound.run_remedy(found, says="has bound port .* to host1; Neutron had it on elsewhere")
     assert bound.shown()["status"] == "ACTIVE"
     bound.write_binding(vif_type="binding_failed")
     bound.write_status("DOWN")

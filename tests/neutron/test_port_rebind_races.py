@@ -1,17 +1,20 @@
 """`isthmus port rebind` while others act on the same port; both tiers on MariaDB."""
 
 import os
+import re
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.front import Front, isthmus
 from tests.neutron.local_server import LocalServer
 from tests.neutron.mariadb import central, site1, sound
+from tests.neutron.server import User
 from tests.neutron.test_local_apply import carried
 from tests.neutron.test_port_rebind import Bound
 from tests.neutron.test_trunks import bind, in_ovn, make_ports, person, settle, sub
@@ -84,6 +87,30 @@ def test_two_at_once_to_where_it_is_leave_it_bound(operators: Operators) -> None
         assert agree(operators.bound) == "host1", ended
 
 
+def test_a_port_that_a_server_moves_to_is_not_bound_there_by_another(operators: Operators) -> None:
+    """Nova has the port on two while a server moves; Neutron tried it again and again."""
+    bound = operators.bound
+    body: Any = {"binding": {"host": "host2"}}
+    nova = User("nova", "service", ("admin", "service"))
+    made = bound.site.call("POST", f"/v2.0/ports/{bound.id}/bindings", body, nova)
+    assert made.status in (200, 201), made.body
+    ((code, said),) = operators.both(["port", "rebind", bound.id, "--host", "host2"])
+    assert code == 2, said
+    assert f"Nova moves the server of port {bound.id} to host2 just now" in said
+    assert agree(bound) == "host1"
+    ((code, said),) = operators.both(["port", "rebind", bound.id])
+    assert code == 0, said
+    away = re.search(
+        r"DELETE (/v2\.0/ports/\S+)",
+        operators.both(["port", "rebind", bound.id, "--host", "host2"])[0][1],
+    )
+    assert away
+    assert bound.site.call("DELETE", away[1], None, nova).status == 204
+    ((code, said),) = operators.both(["port", "rebind", bound.id, "--host", "host2"])
+    assert code == 0, said
+    assert agree(bound) == "host2"
+
+
 def test_a_port_that_is_deleted_meanwhile_is_gone(operators: Operators) -> None:
     bound = operators.bound
     rebinding = operators.start("port", "rebind", bound.id)
@@ -115,6 +142,14 @@ def test_many_comparisons_asked_for_at_once_are_one(operators: Operators) -> Non
     assert {code for code, _ in ended} == {0}, ended
     rows = operators.bound.central.call("GET", "/v2.0/site-renewals?site=site1").only()
     assert len([one for one in rows if one["state"] == "waiting"]) == 1
+
+
+def test_a_lease_that_is_returned_thrice_at_once_is_asked_for(operators: Operators) -> None:
+    lease = str(uuid.uuid4())
+    ended = operators.both(*[["lease", "return", "site1", lease]] * 3)
+    assert {code for code, _ in ended} == {0}, ended
+    assert ("lease", lease) in operators.bound.central.jobs("site1")
+    carried(operators.bound.central, operators.bound.site)
 
 
 @pytest.mark.stress

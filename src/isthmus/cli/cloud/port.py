@@ -105,6 +105,6 @@ def rebind_port(
 
     bound = rebind_port(Admin(os_cloud), port, host)
     is_moved = bound.before not in ("", bound.host)
-    moved = f"; it was on {bound.before}" if is_moved else ""
-    there = " No packet reaches it until its server is there." if is_moved else ""
+    moved = f"; Neutron had it on {bound.before}" if is_moved else ""
+    there = f" Packets reach it where its server runs on {bound.host}." if is_moved else ""
     render.note(f"Site {bound.site} has bound port {port} to {bound.host}{moved}.{there}")

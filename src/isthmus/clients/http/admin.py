@@ -162,6 +162,19 @@ class AdminApi:
         near = "" if is_id(id_or_name) else name_near(id_or_name, self.list_names(resource))
         raise errors.NotFound(f"there is no {resource} {id_or_name!r}{near}")
 
+    def list_bindings(self, port_id: str) -> Sequence[Row]:
+        """List the bindings of a port: of one whose server moves there are two.
+
+        Nothing where the caller may not see them.
+        """
+        path = f"{collection_path('port')}/{port_id}/bindings"
+        try:
+            answer = self._client.call("GET", path)
+        except errors.Refused:
+            return []
+        rows = answer.get("bindings") if isinstance(answer, Mapping) else None
+        return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
     def list_names(self, resource: str) -> Sequence[str]:
         """List the names of Neutron's own resources, at most a page of them."""
         rows = self._client.get_all(resource, fields=["name"], limit=PAGE_SIZE)

@@ -37,8 +37,8 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
 
     Raises:
         NotFound: there is no such port, or it lives nowhere, or its home does not have it.
-        Conflict: it is bound to nothing, and no hypervisor is named; it is no port of a server; or
-            somebody else binds it meanwhile.
+        Conflict: it is bound to nothing, and no hypervisor is named; it is no port of a server; its
+            server is moved to that hypervisor just now; or somebody else binds it meanwhile.
         Refused: the site could not bind it, or the caller may not see where ports live.
         Invalid: the hypervisor's name is none.
     """
@@ -65,6 +65,8 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             f"port {port} is bound to no hypervisor, as one that no server uses, or that somebody "
             "is binding just now: say which with --host"
         )
+    if chosen != before:
+        _require_no_move(api, wanted["id"], port, chosen)
     api.update("port", wanted["id"], {_HOST: chosen})
     # The answer may show the hypervisor of this change with the outcome of another one.
     made = _find_own_port(api, wanted) or {}
@@ -83,6 +85,20 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             "isthmus audit tells of those that are silent"
         )
     return Bound(site, chosen, before)
+
+
+def _require_no_move(api: AdminApi, port_id: str, port: str, host: str) -> None:
+    """See that Nova prepares no such hypervisor for the port: Neutron would try that in vain.
+
+    Raises:
+        Conflict: it does.
+    """
+    if any(one.get("host") == host for one in api.list_bindings(port_id)):
+        raise errors.Conflict(
+            f"Nova moves the server of port {port} to {host} just now: the port has a second "
+            "binding there. Wait until the move is over; one that a move has left, which failed, "
+            f"goes by DELETE /v2.0/ports/{port_id}/bindings/{host} at the site"
+        )
 
 
 def _find_own_port(api: AdminApi, wanted: Row) -> Row | None:
