@@ -91,7 +91,7 @@ def fill(urls: list[str], seed: int, *, nulls: bool, each: int = 40) -> list[str
                 {
                     "instance_uuid": one["uuid"],
                     "key": key,
-                    "value": f"v{key}",
+                    "value": f'v{key} "ż\\\n%',
                     "deleted": one["deleted"],
                 }
                 for one in rows

@@ -149,3 +149,39 @@ def test_ctrl_c_ends_it_and_it_goes_on(nova: RealNova) -> None:
     nova.add()
     assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
     assert nova.is_clean()
+
+
+def test_killed_in_the_middle_of_a_migration_that_goes_on(nova: RealNova) -> None:
+    """The command is gone, nova-manage is not: the tables are made anew all the same."""
+    with nova.start() as process:
+        count = f"SELECT count(*) FROM information_schema.tables WHERE table_schema = '{NEW}'"
+        until(lambda: nova.sql(count)[0][0] > 20, timeout_s=60)
+        process.kill()
+        process.communicate()
+    nova.add()
+    assert nova.revision(NEW) == nova.revision("nova_cell1")
+    assert nova.sql(count) == [(nova.sql(count.replace(NEW, "nova_cell1"))[0][0],)]
+    assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
+    assert nova.is_clean()
+
+
+def kill_at(nova: RealNova, number: int, *, back: bool) -> bool:
+    """Kill it before its nth change, and go on or back; return whether it came so far."""
+    code, _, said = nova.run(number=number)
+    if code == 3:
+        return False
+    assert code == -signal.SIGKILL, said
+    if back and nova.cell_file.exists():
+        code, _, said = nova.run("--roll-back", "--yes", "--confirm", "east")
+        assert code == 0, said
+    elif not back:
+        nova.add()
+        assert nova.revision(NEW) == nova.revision("nova_cell1")
+        assert nova.run("--roll-back", "--yes", "--confirm", "east")[0] == 0
+    assert nova.is_clean(), number
+    return True
+
+
+def test_killed_here_and_there_it_goes_on_or_back(nova: RealNova) -> None:
+    for number in (2, 7, 10):
+        assert kill_at(nova, number, back=number != 7)

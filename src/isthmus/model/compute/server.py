@@ -47,11 +47,15 @@ class ServerQuery:
     order: tuple[SortKey, ...]
     filters: ServerFilters = field(default_factory=ServerFilters)
     after: tuple[Any, ...] | None = None  #: values of the sort columns of the last one seen
-    details: frozenset[str] = frozenset()  #: of `DETAILS`
+    details: frozenset[str] = frozenset()  #: of `DETAILS` and `API_DETAILS`
 
 
 #: What is read from other tables than `instances`.
 DETAILS = frozenset({"metadata", "flavor", "network_info", "tags"})
+#: What Nova's API shows besides.
+API_DETAILS = frozenset(
+    {"system_metadata", "trusted_certs", "user_data", "services", "faults", "volumes"}
+)
 
 
 @dataclass(slots=True)

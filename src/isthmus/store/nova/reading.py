@@ -1,6 +1,7 @@
 """Connections to databases of others: most read only, and nothing waits for ever."""
 
 import contextlib
+import functools
 import math
 import re
 import sqlite3
@@ -18,6 +19,16 @@ from isthmus import errors
 _ODD_URL = (exc.ArgumentError, ValueError, TypeError, AttributeError, ImportError, OSError)
 
 
+#: Databases of which a process remembers how they are asked.
+_ENGINES = 64
+#: A few connections are kept, and nobody waits for one.
+_POOL: dict[str, Any] = {
+    "pool_size": 4,
+    "max_overflow": -1,
+    "pool_pre_ping": True,
+    "pool_recycle": 600,
+}
+
 API_DATABASE = "Nova's API database"
 PLACEMENT_DATABASE = "Placement's database"
 
@@ -29,27 +40,28 @@ _REFUSALS = frozenset({1054, _BAD_PATTERN})
 
 
 @contextlib.contextmanager
-def reading(url: str, timeout_s: float, whose: str = "the database") -> Iterator[sa.Connection]:
-    """Open one transaction that reads, on a connection of its own.
+def reading(
+    url: str, timeout_s: float, whose: str = "the database", *, pooled: bool = False
+) -> Iterator[sa.Connection]:
+    """Open one transaction that reads.
 
     Args:
         url: as in `[database] connection`.
         timeout_s: for connecting, and for each answer.
         whose: it is, for what is said of it.
+        pooled: keep the connection for the next one, in a process that serves many.
 
     Raises:
         Invalid: it is no URL of a database that is supported.
         Unreachable: nobody answers there, or not in time.
         Inconsistent: it refuses what is asked, which Nova's tables would not.
     """
-    engine = _open(url, timeout_s, whose)
+    engine = _open(url, timeout_s, whose, pooled=pooled)
     try:
         with _connect(engine, whose) as connection:
             yield connection
     except exc.DBAPIError as error:
         raise translate(error, whose) from error
-    finally:
-        engine.dispose()
 
 
 @contextlib.contextmanager
@@ -72,8 +84,6 @@ def writing(url: str, timeout_s: float, whose: str = "the database") -> Iterator
             yield connection
     except exc.DBAPIError as error:
         raise translate(error, whose) from error
-    finally:
-        engine.dispose()
 
 
 def _connect(engine: sa.Engine, whose: str) -> sa.Connection:
@@ -83,9 +93,11 @@ def _connect(engine: sa.Engine, whose: str) -> sa.Connection:
         raise _say_odd(error, whose) from None
 
 
-def _open(url: str, timeout_s: float, whose: str, *, writes: bool = False) -> sa.Engine:
+def _open(
+    url: str, timeout_s: float, whose: str, *, writes: bool = False, pooled: bool = False
+) -> sa.Engine:
     try:
-        return _make_engine(sa.make_url(url), timeout_s, writes=writes)
+        return _find_engine(url, timeout_s, writes=writes, pooled=pooled)
     except _ODD_URL as error:
         raise _say_odd(error, whose) from None
 
@@ -97,7 +109,13 @@ def _say_odd(error: BaseException, whose: str) -> errors.Invalid:
     )
 
 
-def _make_engine(parsed: sa.URL, timeout_s: float, *, writes: bool) -> sa.Engine:
+@functools.lru_cache(maxsize=_ENGINES)
+def _find_engine(url: str, timeout_s: float, *, writes: bool, pooled: bool) -> sa.Engine:
+    """Find the engine of a database, which knows what statements compile to."""
+    return _make_engine(sa.make_url(url), timeout_s, writes=writes, pooled=pooled)
+
+
+def _make_engine(parsed: sa.URL, timeout_s: float, *, writes: bool, pooled: bool) -> sa.Engine:
     backend = parsed.get_backend_name()
     arguments: dict[str, Any]
     if backend == "sqlite":
@@ -113,7 +131,8 @@ def _make_engine(parsed: sa.URL, timeout_s: float, *, writes: bool) -> sa.Engine
             arguments["init_command"] = "SET SESSION TRANSACTION READ ONLY"
         # What nova.conf has in the URL for its own connections is not for ours.
         plain = parsed.difference_update_query(["connect_timeout", "read_timeout", "write_timeout"])
-        engine = sa.create_engine(plain, poolclass=pool.NullPool, connect_args=arguments)
+        kept = _POOL if pooled else {"poolclass": pool.NullPool}
+        engine = sa.create_engine(plain, connect_args=arguments, **kept)
     else:
         raise errors.Invalid(f"database {backend!r} is not supported: use MariaDB or MySQL")
     return engine

@@ -5,8 +5,7 @@ Source:
     `_regex_instance_filter`.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.compute.server import ServerFilters, ServerQuery, ServerRow, SortKey
 from isthmus.store.nova import tables
 from isthmus.store.nova.reading import format_pattern, reading
+from isthmus.store.nova.server.details import add_details
 
 _TABLE = tables.INSTANCES
 _SOFT_DELETED = "soft-delete"
@@ -49,9 +49,10 @@ _LONGEST = 255
 class CellServers:
     """The servers in databases of cells."""
 
-    def __init__(self, timeout_s: float) -> None:
-        """Set how long each answer may take."""
+    def __init__(self, timeout_s: float, *, pooled: bool = False) -> None:
+        """Set how long each answer may take, and whether connections are kept."""
         self._timeout_s = timeout_s
+        self._pooled = pooled
 
     def batches(
         self, address: CellAddress, query: ServerQuery, size: int
@@ -68,18 +69,19 @@ class CellServers:
             Inconsistent: it refuses what is asked.
         """
         after = query.after
-        with reading(address.database, self._timeout_s) as connection:
+        with reading(address.database, self._timeout_s, pooled=self._pooled) as connection:
             while True:
                 rows = _read_rows(connection, query, after, size)
                 if rows:
-                    _add_details(connection, rows, query.details)
+                    add_details(connection, [values for _, values in rows], query.details)
+                    # Before rows are given away: what becomes of them is not for here.
+                    last = rows[-1][1]
+                    after = tuple(last[one.column] for one in query.order)
                     yield [
                         ServerRow(address.cell.uuid, tuple(rank), values) for rank, values in rows
                     ]
                 if len(rows) < size:
                     return
-                last = rows[-1][1]
-                after = tuple(last[one.column] for one in query.order)
 
     def find_values(self, address: CellAddress, uuid: str) -> dict[str, Any] | None:
         """Find the row of `instances` of one server, deleted or not.
@@ -87,7 +89,7 @@ class CellServers:
         Raises:
             Unreachable: the database does not answer.
         """
-        with reading(address.database, self._timeout_s) as connection:
+        with reading(address.database, self._timeout_s, pooled=self._pooled) as connection:
             row = connection.execute(sa.select(_TABLE).where(_TABLE.c.uuid == uuid)).mappings()
             found = row.first()
             return None if found is None else dict(found)
@@ -196,61 +198,3 @@ def _plan_deleted(filters: ServerFilters) -> list[sa.ColumnElement[bool]]:
         table.deleted == 0,
         sa.or_(table.vm_state != _SOFT_DELETED, table.vm_state.is_(None)),
     ]
-
-
-def _add_details(connection: sa.Connection, rows: Sequence[_Read], details: frozenset[str]) -> None:
-    """Add what stands in other tables, one question for each of them."""
-    by_uuid = {values["uuid"]: values for _, values in rows}
-    for name in sorted(details):
-        many, read = _DETAILS[name]
-        found = read(connection, list(by_uuid))
-        for uuid, values in by_uuid.items():
-            values[name] = found.get(uuid, many())
-
-
-def _read_metadata(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
-    table = tables.INSTANCE_METADATA.c
-    found: dict[str, Any] = defaultdict(dict)
-    for uuid, key, value in connection.execute(
-        sa.select(table.instance_uuid, table.key, table.value).where(
-            table.instance_uuid.in_(uuids), table.deleted == 0
-        )
-    ):
-        found[uuid][key] = value
-    return found
-
-
-def _read_tags(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
-    table = tables.TAGS.c
-    found: dict[str, Any] = defaultdict(list)
-    for uuid, tag in connection.execute(
-        sa.select(table.resource_id, table.tag)
-        .where(table.resource_id.in_(uuids))
-        .order_by(table.resource_id, table.tag)
-    ):
-        found[uuid].append(tag)
-    return found
-
-
-def _read_flavors(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
-    table = tables.INSTANCE_EXTRA.c
-    statement = sa.select(table.instance_uuid, table.flavor).where(table.instance_uuid.in_(uuids))
-    return {row[0]: row[1] for row in connection.execute(statement)}
-
-
-def _read_networks(connection: sa.Connection, uuids: list[str]) -> dict[str, Any]:
-    table = tables.INSTANCE_INFO_CACHES.c
-    statement = sa.select(table.instance_uuid, table.network_info).where(
-        table.instance_uuid.in_(uuids)
-    )
-    return {row[0]: row[1] for row in connection.execute(statement)}
-
-
-_Reader = Callable[[sa.Connection, list[str]], dict[str, Any]]
-#: Detail -> what a server has that has none, and how it is read.
-_DETAILS: dict[str, tuple[Callable[[], Any], _Reader]] = {
-    "metadata": (dict, _read_metadata),
-    "tags": (list, _read_tags),
-    "flavor": (str, _read_flavors),
-    "network_info": (str, _read_networks),
-}

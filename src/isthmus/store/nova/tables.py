@@ -31,6 +31,7 @@ INSTANCE_MAPPINGS = _table(
 AGGREGATES = _table("aggregates", "id", "uuid", "name")
 AGGREGATE_HOSTS = _table("aggregate_hosts", "aggregate_id", "host")
 AGGREGATE_METADATA = _table("aggregate_metadata", "aggregate_id", "key", "value")
+REQUEST_SPECS = _table("request_specs", "instance_uuid", "spec")
 FLAVORS = _table(
     "flavors",
     "id",
@@ -109,7 +110,23 @@ INSTANCES = _table(
     times=("created_at", "updated_at", "deleted_at", "launched_at", "terminated_at"),
 )
 INSTANCE_METADATA = _table("instance_metadata", "instance_uuid", "key", "value", "deleted")
-INSTANCE_EXTRA = _table("instance_extra", "instance_uuid", "flavor")
+INSTANCE_SYSTEM_METADATA = _table("instance_system_metadata", "instance_uuid", "key", "value")
+INSTANCE_EXTRA = _table("instance_extra", "instance_uuid", "flavor", "trusted_certs")
+INSTANCE_FAULTS = _table(
+    "instance_faults",
+    "id",
+    "instance_uuid",
+    "code",
+    "message",
+    "details",
+    "deleted",
+    times=("created_at",),
+)
+BLOCK_DEVICES = _table(
+    "block_device_mapping", "id", "instance_uuid", "volume_id", "delete_on_termination", "deleted"
+)
+#: What users give their servers may be 64 KiB each: it is read where somebody wants it.
+USER_DATA = sa.table("instances", sa.column("uuid"), sa.column("user_data"))
 INSTANCE_INFO_CACHES = _table("instance_info_caches", "instance_uuid", "network_info", "deleted")
 MIGRATIONS = _table("migrations", "uuid", "status", "deleted")
 REVISION = _table("alembic_version", "version_num")

@@ -1,0 +1,1 @@
+"""`GET /servers/detail` of Nova's API, over many cells of which one may hang."""
