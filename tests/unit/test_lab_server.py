@@ -1,14 +1,20 @@
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from isthmus import errors
+from isthmus.lab import opened
 from isthmus.lab.network import vlans
 from isthmus.lab.network.dhcp import SCRIPT, client_command, leases_file
-from isthmus.lab.network.server import STATIC, choose_mode
+from isthmus.lab.network.server import STATIC, Servers, choose_mode
+from isthmus.lab.opened import OpenLab
+from isthmus.lab.plan import plan_lab
+from isthmus.lab.process.ledger import Made
 from isthmus.lab.status import choose_next
+from isthmus.lab.topology import default_topology
 
 
 @pytest.mark.parametrize(
@@ -133,3 +139,61 @@ def test_a_bridge_joins_what_is_untagged_and_each_vlan() -> None:
     assert f"add-port {bridge} {ends[0]} -- " in words
     assert f"add-port {bridge} {ends[1]} tag=0 -- " in words
     assert words.endswith(f"add-port {bridge} {ends[2]} tag=4094")
+
+
+class Heard:
+    """An API of central that has a port for a while, or does not answer at all."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = answers
+
+    def call(self, method: str, path: str, **_: Any) -> Any:
+        assert (method, path) == ("GET", "/v2.0/ports/p")
+        said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(said, Exception):
+            raise said
+        return {"port": {"id": "p", "device_owner": "compute:lab", "status": "ACTIVE", **said}}
+
+
+GONE = errors.NotFound("no port")
+OWN = {"name": "a", "site": "site1", "port_id": "p", "own_port": True}
+
+
+def delete(monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], answers: list[Any]) -> str:
+    """Delete a server of a lab whose central answers so; `answers` keeps what was not asked."""
+    plan = plan_lab(default_topology(2, 1), name="lab", number=1, folder=Path("/nowhere"))
+    heard = Heard(answers)
+    tools: Any = SimpleNamespace(open_api=lambda _file, cloud: {"central": heard}[cloud])
+    made = Made(servers={"a": row}, links={"site2": {"cut": True}})
+    ledger: Any = SimpleNamespace(read=lambda: made)
+    monkeypatch.setattr(opened, "HEARD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(Servers, "delete", lambda _self, name: made.servers.pop(name))
+    lab = OpenLab(plan=plan, tools=tools, ledger=ledger, made=made)
+    said = lab.delete_server("a")
+    assert not made.servers
+    return said
+
+
+def test_a_server_is_deleted_when_central_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Central refused to delete the network of a server that a site had not yet reported gone."""
+    answers: list[Any] = [{"device_id": "d"}, {"device_id": "d"}, GONE]
+    assert delete(monkeypatch, dict(OWN), answers) == ""
+    assert answers == [GONE]
+
+
+def test_a_port_that_was_there_before_stays_and_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [{"device_id": "d"}, {"device_id": ""}]
+    assert delete(monkeypatch, {**OWN, "own_port": False}, answers) == ""
+    assert answers == [{"device_id": ""}]
+
+
+def test_of_a_port_that_central_keeps_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.TimedOut, match=r"port p \(compute:lab, ACTIVE\).* site1 has not"):
+        delete(monkeypatch, dict(OWN), [{"device_id": "d"}])
+
+
+def test_nobody_waits_for_a_central_that_cannot_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = delete(monkeypatch, {**OWN, "site": "site2"}, [AssertionError("central is not asked")])
+    assert cut == "site2 is cut off; central hears of it when the link is back"
+    away = delete(monkeypatch, dict(OWN), [errors.Unreachable("no route")])
+    assert away == "central does not answer: no route"

@@ -331,9 +331,12 @@ def list_servers(name: LabName = "lab", long: Long = False, output: Output = For
 
 @server_app.command("delete")
 def delete_server(server: Server, name: LabName = "lab") -> None:
-    """Remove a server, and the port that was made for it."""
-    open_lab(name).servers.delete(server)
-    render.note(f"Server {server} is gone.")
+    """Remove a server, and the port that was made for it; wait until central knows."""
+    lab = open_lab(name)
+    with render.Waiting("Deleting") as waiting:
+        waiting.say(f"Deleting server {server}, until central knows")
+        unheard = lab.delete_server(server)
+    render.note(f"Server {server} is gone." + (f" But {unheard}." if unheard else ""))
 
 
 @server_app.command("console")

@@ -1,6 +1,7 @@
 """A lab that is up, and what a person does with it."""
 
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,10 @@ from isthmus.lab.protocols import Tools
 from isthmus.lab.verify import Verify
 from isthmus.lab.workshop.with_neutron import STOP, Fault
 from isthmus.model.verdict import Report
+
+#: How long central may need to hear that a server is gone, in seconds, on a busy machine.
+HEARD_TIMEOUT_S = 120
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,58 @@ class OpenLab:
         except (errors.TimedOut, errors.StepFailed) as error:
             next_step = status.choose_next(self.list_processes(), self.plan.name, wanted.name)
             raise type(error)(f"{error.message}\n{next_step}", **error.fields) from error
+
+    def delete_server(self, name: str) -> str:
+        """Remove a server, and wait until central has heard that its port is free.
+
+        Until then central refuses to delete the port's network, since the port is on it.
+
+        Args:
+            name: of the server.
+
+        Returns:
+            Why central has not heard of it, where nobody can wait for that; "" where it has.
+
+        Raises:
+            NotFound: there is none of that name.
+            TimedOut: the server is gone, and central did not hear of it in time.
+        """
+        row = self.servers.get(name)
+        self.servers.delete(name)
+        links = {str(one["site"]): one["state"] for one in self.wan.list_links()}
+        if links[row["site"]] == "cut":
+            return f"{row['site']} is cut off; central hears of it when the link is back"
+        try:
+            self._await_heard(row)
+        except errors.TimedOut:
+            raise
+        except errors.Transient as error:
+            return f"central does not answer: {error.message}"
+        return ""
+
+    def _await_heard(self, row: Any) -> None:
+        """Wait until central has no port for a server, or nobody in the port that it was given."""
+        central = str(self.plan.central.name)
+        api = self.tools.open_api(self.plan.clouds_file, central)
+        path = f"/v2.0/ports/{row['port_id']}"
+        deadline = time.monotonic() + HEARD_TIMEOUT_S
+        while True:
+            try:
+                port = api.call("GET", path)["port"]
+            except errors.NotFound:
+                return
+            if not row["own_port"] and not port["device_id"]:
+                return
+            if time.monotonic() > deadline:
+                raise errors.TimedOut(
+                    f"server {row['name']} is gone, but central still has its port {port['id']} "
+                    f"({port['device_owner']}, {port['status']}) after {HEARD_TIMEOUT_S} s: "
+                    f"{row['site']} has not reported it. Next: isthmus lab logs "
+                    f"{row['site']}.neutron; isthmus status",
+                    port_id=port["id"],
+                    device_owner=port["device_owner"],
+                )
+            time.sleep(_POLL_S)
 
     @property
     def outside(self) -> OpenOutside:
