@@ -90,6 +90,13 @@ def show_capacity(
     fill: Annotated[
         Fill, typer.Option("--fill", help="Which hosts a reservation takes first.")
     ] = Fill.SPREAD,
+    after: Annotated[
+        float,
+        typer.Option("--after", min=0, help="Count in so many days, if servers come as they did."),
+    ] = 0,
+    history: Annotated[
+        float, typer.Option("--history", min=1, help="As they did in so many days.")
+    ] = 30,
     of_set: Annotated[
         str, typer.Option("--set", metavar="F=N,G=M", help="Count sets of several flavors.")
     ] = "",
@@ -125,6 +132,9 @@ def show_capacity(
     arrays, fit = make_arrays(cloud), open_fit(cloud)
     for text in reserve or ():
         arrays, fit = _reserve(cloud, arrays, fit, text, fill)
+    if after:
+        growth = _plan_growth(nova_conf or [NOVA_FILE], history, after, timeout)
+        arrays, fit = _grow(cloud, arrays, fit, growth, after, fill)
     uncounted = False
     if of_set:
         _show_sets(cloud, arrays, fit, of_set, output)
@@ -186,6 +196,53 @@ def _reserve(
         there = state.reserve(_find(cloud, name), count, Order(fill.value))
         if there < count:
             note(f"Of {count} reserved {name} only {there} fit.")
+    assert state.fit is not None
+    return state.arrays, state.fit
+
+
+def _plan_growth(files: list[Path], history: float, after: float, timeout: float) -> dict[int, int]:
+    from isthmus.cells.advice.forecast import plan_growth
+    from isthmus.wiring.compute.cells import collect_histories
+
+    return plan_growth(collect_histories(files, history, timeout), after)
+
+
+def _grow(
+    cloud: ComputeCloud,
+    arrays: "Arrays",
+    fit: "Fit",
+    growth: dict[int, int],
+    after: float,
+    fill: Fill,
+) -> tuple["Arrays", "Fit"]:
+    """Reserve what will have come, the largest flavor first.
+
+    Args:
+        cloud: whose flavors.
+        arrays: what is free.
+        fit: Nova's NUMA nodes.
+        growth: servers by the id of their flavor.
+        after: days.
+        fill: which hosts are taken first.
+    """
+    from isthmus.cells.fill import Order, State
+
+    state = State(arrays, fit)
+    for one in sorted(cloud.flavors, key=lambda one: (-one.vcpus, -one.ram_mib, one.name)):
+        count = growth.pop(one.id, 0)
+        if not count:
+            continue
+        try:
+            there = state.reserve(one, count, Order(fill.value))
+        except (errors.Invalid, errors.Unsupported) as exc:
+            note(f"{count} more {one.name} in {after:g} days are not counted: {exc.message}.")
+            continue
+        full = (
+            "" if there == count else f", of which {there} fit: full in {there / count * after:.0f}"
+        )
+        note(f"{count} more {one.name} in {after:g} days{full}.")
+    if growth:
+        note(f"{sum(growth.values())} more servers of flavors that are gone are not counted.")
     assert state.fit is not None
     return state.arrays, state.fit
 

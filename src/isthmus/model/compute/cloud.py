@@ -93,6 +93,7 @@ class Flavor:
     disk_gib: int = 0
     ephemeral_gib: int = 0
     swap_mib: int = 0
+    id: int = 0  #: the internal one, by which servers name it
     extra_specs: dict[str, str] = field(default_factory=dict)
 
 

@@ -101,6 +101,7 @@ def _list_flavors(connection: sa.Connection) -> tuple[Flavor, ...]:
             disk_gib=row["root_gb"] or 0,
             ephemeral_gib=row["ephemeral_gb"] or 0,
             swap_mib=row["swap"] or 0,
+            id=row["id"],
             extra_specs=found[row["id"]],
         )
         for row in rows

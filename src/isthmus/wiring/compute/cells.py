@@ -7,13 +7,16 @@ from pathlib import Path
 from isthmus.cells.ask import ask_cells
 from isthmus.cells.assemble import assemble
 from isthmus.cells.protocols import Fit
-from isthmus.config.nova import read_databases
+from isthmus.config.nova import read_databases, read_nova
 from isthmus.model.compute.cloud import CellAddress, CellHosts, ComputeCloud
+from isthmus.model.compute.growth import CellHistory
 from isthmus.nfv.compute.numa import NumaFit
 from isthmus.nfv.compute.topology import close_unreadable
 from isthmus.store.nova.api import collect_api_state
 from isthmus.store.nova.cell import collect_hosts
+from isthmus.store.nova.mappings import collect_cells
 from isthmus.store.nova.placement import collect_providers
+from isthmus.store.nova.server.history import collect_history
 
 
 def collect_cloud(nova: Sequence[Path], placement: Sequence[Path], budget_s: float) -> ComputeCloud:
@@ -47,6 +50,30 @@ def collect_cloud(nova: Sequence[Path], placement: Sequence[Path], budget_s: flo
     return dataclasses.replace(
         cloud, hosts=close_unreadable(cloud.hosts), retries_pinned=where.retries_pinned
     )
+
+
+def collect_histories(
+    nova: Sequence[Path], days: float, budget_s: float
+) -> tuple[CellHistory, ...]:
+    """Read how servers came and went; cells that do not answer are left out.
+
+    Args:
+        nova: Nova's files.
+        days: before now.
+        budget_s: for each database.
+
+    Raises:
+        Invalid: the files do not say where the databases are.
+        Unreachable: the API database does not answer.
+    """
+    where = read_nova(nova)
+    cells = collect_cells(where.api, where.template, budget_s)
+
+    def ask(address: CellAddress) -> CellHistory:
+        return collect_history(address.database, days, budget_s)
+
+    answers = ask_cells(cells, ask, budget_s).values()
+    return tuple(one for one in answers if isinstance(one, CellHistory))
 
 
 def open_fit(cloud: ComputeCloud) -> Fit:
