@@ -52,7 +52,14 @@ def prepare(machine: Machine, address: str, key: str) -> None:
     machine.run("rm -f /root/.bashrc /root/.profile /root/.bash_profile")
     machine.run("mkdir -p /run/sshd /root/.ssh && chmod 700 /root/.ssh && ssh-keygen -A")
     machine.run(f"echo '{key}' >/root/.ssh/authorized_keys")
-    machine.run(f"setsid /usr/sbin/sshd -D -e -o ListenAddress={address} >/var/log/sshd.log 2>&1 &")
+    serve_ssh(machine, address)
+
+
+def serve_ssh(machine: Machine, address: str) -> None:
+    """Start the SSH server of a machine."""
+    machine.run(
+        f"setsid /usr/sbin/sshd -D -e -o ListenAddress={address} >>/var/log/sshd.log 2>&1 &"
+    )
 
 
 def note_environment(machine: Machine, stamp: str) -> None:

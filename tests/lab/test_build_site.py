@@ -23,6 +23,7 @@ from tests.lab.page import Step, run_step
 
 from isthmus.build.configure import folder as configured
 from isthmus.testing.needed import lack, skip_without
+from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.stress]
 NEEDED = {"mariadbd", "memcached", "nsenter", "sshd", "ssh-keygen", "ssh", "ansible-playbook"}
@@ -108,16 +109,26 @@ def watched_processes() -> Iterator[set[bytes]]:
         watcher.join()
 
 
-def build(folder: Path, switch: Switch) -> subprocess.CompletedProcess[str]:
-    """Run `isthmus build site` on the builder, which is where the switch is."""
+def begin(folder: Path, switch: Switch) -> subprocess.Popen[str]:
+    """Begin `isthmus build site` on the builder, which is where the switch is."""
     command = [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
     words = ["build", "site", "fleet.yaml", "--state", "state", "--wheel", "isthmus.whl"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run(
+    return subprocess.Popen(
         ["ip", "netns", "exec", switch.netns, *command, *words],
-        cwd=folder, capture_output=True, text=True, timeout=1500, check=False,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PATH": path},
     )  # fmt: skip
+
+
+def finish(begun: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    out, err = begun.communicate(timeout=1500)
+    return subprocess.CompletedProcess(begun.args, begun.returncode, out, err)
+
+
+def build(folder: Path, switch: Switch) -> subprocess.CompletedProcess[str]:
+    """Run `isthmus build site` to its end."""
+    return finish(begin(folder, switch))
 
 
 def read_passwords(state: Path) -> dict[str, str]:
@@ -160,6 +171,60 @@ def test_two_machines_become_a_joined_site(
     assert again.returncode == 0, told(again, nodes)
     assert "changed:" not in again.stderr, again.stderr
     assert [changes for _, changes in recaps(again.stdout)] == [0, 0, 0]
+
+    see_a_killed_builder(tmp_path, switch)
+    see_a_silent_site(tmp_path, switch, nodes["n1"])
+    # As if a run had been killed when it had written it.
+    nodes["n1"].run("touch /etc/neutron/policy.yaml")
+    whole = build(tmp_path, switch)
+    assert whole.returncode == 0, told(whole, nodes)
+    assert re.findall(r"^(\w+) changed: (.*) \(", whole.stderr, re.M) == [
+        ("n1", "Neutron has read what is written"),
+        ("n1", "Restart Neutron"),
+        ("n1", "Note when Neutron was started"),
+    ]
+
+
+def see_a_killed_builder(folder: Path, switch: Switch) -> None:
+    """Kill it at its work, and see that one of the next two goes on, and nothing goes on beside."""
+    artifacts = folder / "state/ansible/artifacts"
+    before = set(artifacts.iterdir())
+
+    def is_at_work() -> bool:
+        new = [one / "stdout" for one in set(artifacts.iterdir()) - before]
+        return any("isthmus.site.mariadb" in one.read_text() for one in new if one.exists())
+
+    killed = begin(folder, switch)
+    until(is_at_work, what="Ansible is at work", timeout_s=300)
+    killed.kill()
+    killed.communicate(timeout=60)
+    before = set(artifacts.iterdir())
+    first = begin(folder, switch)
+    until(lambda: set(artifacts.iterdir()) - before, what="Ansible has begun", timeout_s=300)
+    second = build(folder, switch)
+    assert second.returncode != 0
+    assert "another one runs Ansible in" in second.stderr
+    first_done = finish(first)
+    assert first_done.returncode == 0, first_done.stderr + first_done.stdout
+    assert "changed:" not in first_done.stderr, first_done.stderr
+
+
+def see_a_silent_site(folder: Path, switch: Switch, site: Machine) -> None:
+    """Have a machine's SSH server gone, and then back with another key."""
+    site.run("pkill -x sshd")
+    refused = build(folder, switch)
+    assert refused.returncode == 1
+    assert re.search("^n1 unreachable: .* Connection refused", refused.stderr, re.M), refused.stderr
+    assert "north did not come up" in refused.stderr
+    assert "changed:" not in refused.stderr, refused.stderr
+    site.run("mkdir /etc/ssh/kept && mv /etc/ssh/ssh_host_* /etc/ssh/kept && ssh-keygen -A")
+    bare.serve_ssh(site, NODES["n1"])
+    changed = build(folder, switch)
+    assert changed.returncode == 1
+    assert "n1 unreachable: " in changed.stderr
+    assert "its SSH host key is not the one of the first connection" in changed.stderr
+    site.run("pkill -x sshd; mv /etc/ssh/kept/* /etc/ssh")
+    bare.serve_ssh(site, NODES["n1"])
 
 
 def digest(data: bytes) -> str:
