@@ -136,3 +136,22 @@ def test_sockets_of_ssh_fit_into_a_path() -> None:
     long, other = Path("/" + "x" * 46), Path("/" + "y" * 46)
     assert choose_control_folder(long).startswith("~/.ansible/cp/")
     assert choose_control_folder(long) != choose_control_folder(other)
+
+
+def test_what_all_tasks_load_is_loaded_once_before(folder: Path) -> None:
+    run(folder, "configure", "fleet.yaml", "--state", "state")
+    looked = """
+import sys
+from ansible.plugins.loader import callback_loader, init_plugin_loader
+init_plugin_loader()
+kept = "ansible_collections.isthmus.site.plugins.connection.kept"
+wanted = {"ansible.executor.module_common", kept}
+assert not wanted & set(sys.modules), wanted & set(sys.modules)
+callback_loader.get("isthmus.site.warm").v2_playbook_on_start(None)
+assert wanted <= set(sys.modules), wanted - set(sys.modules)
+"""
+    env = {**os.environ, "ANSIBLE_CONFIG": str(folder / "state/ansible/ansible.cfg")}
+    env["LC_ALL"] = "C.UTF-8"
+    subprocess.run([sys.executable, "-c", looked], env=env, check=True, timeout=120)
+    settings = (folder / "state/ansible/ansible.cfg").read_text()
+    assert "callbacks_enabled = isthmus.site.warm" in settings
