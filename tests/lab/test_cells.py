@@ -172,6 +172,7 @@ def test_servers_in_each_cell_are_one_list(cloud: Cells) -> None:
 
 
 def test_a_cell_whose_database_is_lost_is_named_and_the_rest_is_listed(cloud: Cells) -> None:
+    lost = str(cloud.show("site1", "d")["id"])
     client = ["mariadb", "--no-defaults", f"--socket={cloud.home}/mariadb.sock", "-uroot", "-e"]
     api = "UPDATE nova_api.cell_mappings SET database_connection = {} WHERE name = 'cell2'"
     read = [*client[:-1], "-N", "-e"]
@@ -186,6 +187,12 @@ def test_a_cell_whose_database_is_lost_is_named_and_the_rest_is_listed(cloud: Ce
         states = {row["name"]: row["database"] for row in cloud.rows("list", code=1)}
         assert states["cell1"] == "answers"
         assert "nova_gone" in states["cell2"]
+        # Nova's API, whose lists are ours: what is there, and why a page cannot go on from there.
+        every = ("server", "list", "--all-projects")
+        names = {row["Name"] for row in cloud.ask("site1", *every)}
+        assert names == {name for name, host in SERVERS.items() if CELLS[host] == "cell1"}
+        with pytest.raises(AssertionError, match="is in cell cell2, which does not answer"):
+            cloud.say("site1", *every, "--deleted", "--limit", "1", "--marker", lost)
     finally:
         subprocess.run([*client, api.format(f"'{before}'")], check=True)
     cloud.audit()

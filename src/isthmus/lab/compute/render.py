@@ -106,10 +106,17 @@ def render_api(site: ComputeSite) -> str:
 
 
 def render_paste(own: str) -> str:
-    """Write the `api-paste.ini` of the API: Nova's own, which also reads the cells again."""
+    """Write the `api-paste.ini` of the API: Nova's own, which also reads the cells again.
+
+    Lists of servers with details do not wait for a cell that hangs.
+    """
     return (
-        own.replace("keystonecontext ", "keystonecontext fresh_cells ")
+        own.replace("keystonecontext ", "keystonecontext fresh_cells ").replace(
+            " osapi_compute_app_v21\n", " server_list osapi_compute_app_v21\n"
+        )
         + "\n[filter:fresh_cells]\npaste.filter_factory = isthmus.nova.fresh_cells:make_filter\n"
+        + "\n[filter:server_list]\n"
+        + "paste.filter_factory = isthmus.nova.servers.controller:make_filter\n"
     )
 
 

@@ -40,6 +40,7 @@ PRELOAD = (
     "cheroot.wsgi",
     "isthmus.nova.driver",
     "isthmus.nova.fresh_cells",
+    "isthmus.nova.servers.controller",
 )
 #: Nova 34 runs on threads or on eventlet; the zygote must decide before it imports.
 ZYGOTE_ENV: Mapping[str, str] = {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
