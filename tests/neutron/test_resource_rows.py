@@ -25,6 +25,28 @@ print(json.dumps({
     assert found["asked for"] == found["fetched"]
 
 
+#: What renewals compare and the audit has under another name, or in a part of its own.
+_ELSEWHERE = {
+    "isthmus:rbac": "sharing",
+    "isthmus:datapath_key": "datapaths",
+    "isthmus:leases": "leases",
+    "isthmus:location": "locations",
+    "security_group_rules": "rule_texts",
+}
+
+
+def test_the_audit_compares_what_travels() -> None:
+    found = ask("""
+import json
+from isthmus.neutron.local.resource.registry import ROWS
+print(json.dumps({
+    kind: sorted(set(row.carried) - set(row.resource.compared)) for kind, row in ROWS.items()
+}))
+""")
+    left = {name for names in found.values() for name in names}
+    assert left == _ELSEWHERE.keys()
+
+
 def test_what_central_locks_first_stands_first() -> None:
     kinds = ask("""
 import json

@@ -101,6 +101,8 @@ def tier(name: str, ports: list[dict[str, Any]], **changes: Any) -> dict[str, An
                 "provider:network_type": "geneve",
                 "provider:physical_network": None,
                 "router:external": False,
+                "sharing": [],
+                "tags": [],
             }
         ],
         "subnets": [
@@ -112,10 +114,13 @@ def tier(name: str, ports: list[dict[str, Any]], **changes: Any) -> dict[str, An
                 "ipv6_address_mode": None,
                 "gateway_ip": "10.0.0.254",
                 "enable_dhcp": True,
+                "tags": [],
             }
         ],
         "ports": ports,
-        "security_groups": [{"id": GROUP, "project_id": "p", "rules": ["r1", "r2"]}],
+        "security_groups": [
+            {"id": GROUP, "project_id": "p", "rules": ["r1", "r2"], "sharing": [], "tags": []}
+        ],
         "datapaths": [{"network_id": NET, "datapath_key": KEY}],
         "journal": {},
         **changes,

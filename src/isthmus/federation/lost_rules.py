@@ -2,9 +2,25 @@
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 _ANY = "0.0.0.0/0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A row that OVN lost, or has otherwise, as a site tells the audit of it."""
+
+    code: str  #: of the verdict; dotted and stable
+    kind: str  #: of the object of Neutron's
+    id: str
+    what: str
+    evidence: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the form in which holdings show it."""
+        return asdict(self)
 
 
 def find_lost(rules: Iterable[Any], there: Collection[str]) -> Iterator[dict[str, str]]:

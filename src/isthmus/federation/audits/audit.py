@@ -256,17 +256,25 @@ def _by_mapping(
     mapped = _mapped(resource.kind, central, site.name)
     wanted = _of(central.objects[resource.kind], "id", mapped)
     if resource.kind is ResourceType.ROUTER:
-        wanted = {one: _with_interfaces(row, here) for one, row in wanted.items()}
+        wanted = {one: _at(site.name, row, here) for one, row in wanted.items()}
     return (
         wanted,
         _of(site.objects[resource.kind], "id", mapped | _mapped(resource.kind, site, site.name)),
     )
 
 
-def _with_interfaces(router: Row, here: Collection[str]) -> Row:
-    """Return a router with those interfaces alone that are on networks that are present."""
+def _at(site: SiteName, router: Row, here: Collection[str]) -> Row:
+    """Return a router as a site is to have it: with interfaces on networks that are present.
+
+    Its exits and its gateway stand by site; an older central does not say them.
+    """
     listed = router.get(attribute.INTERFACES) or ()
-    return {**router, attribute.INTERFACES: [one for one in listed if one["network_id"] in here]}
+    by_site = [name for name in (attribute.GATEWAY, attribute.EXITS) if name in router]
+    return {
+        **router,
+        **{name: (router[name] or {}).get(site) for name in by_site},
+        attribute.INTERFACES: [one for one in listed if one["network_id"] in here],
+    }
 
 
 def _at_home(
@@ -315,13 +323,33 @@ def _compare(
     for row_id in sorted(held.keys() - wanted.keys()):
         yield row_id, "extra", "only here"
     for row_id in sorted(wanted.keys() & held.keys()):
+        both = wanted[row_id].keys() & held[row_id].keys()  # one tier may be older
         differing = [
-            f"{name}: central {wanted[row_id].get(name)!r}, here {held[row_id].get(name)!r}"
+            f"{where}: central {central!r}, here {here!r}"
             for name in resource.compared
-            if _plain(wanted[row_id].get(name)) != _plain(held[row_id].get(name))
+            if name in both
+            for where, central, here in _differ(name, wanted[row_id][name], held[row_id][name])
         ]
         if differing:
             yield row_id, "different", "; ".join(differing)
+
+
+def _differ(name: str, central: Any, here: Any) -> Iterator[tuple[str, Any, Any]]:
+    """List what differs of a value, as small as it is: where, and what either tier has there."""
+    if _plain(central) == _plain(here):
+        return
+    if isinstance(central, dict) and isinstance(here, dict):
+        for key in sorted(central.keys() | here.keys()):
+            yield from _differ(f"{name}.{key}", central.get(key), here.get(key))
+    elif isinstance(central, list) and isinstance(here, list):
+        there, plain = [_plain(one) for one in here], [_plain(one) for one in central]
+        yield (
+            name,
+            [one for one in central if _plain(one) not in there],
+            [one for one in here if _plain(one) not in plain],
+        )
+    else:
+        yield name, central, here
 
 
 def _plain(value: Any) -> Any:

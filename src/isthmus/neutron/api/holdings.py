@@ -11,11 +11,9 @@ from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.federation.digest import pick_limit
-from isthmus.model import attribute
 from isthmus.model.resource import RESOURCES, Resource
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
-from isthmus.neutron.db.interfaces import add_interfaces
 from isthmus.neutron.db.session import reading
 from isthmus.neutron.db.witness import Witness
 from isthmus.store.delivery import job as job_store
@@ -25,6 +23,21 @@ from isthmus.store.tiers import epoch, mapping
 
 #: Reads one part of a tier's holdings, of these networks only; of all where the list is empty.
 Part = Callable[[list[str]], Any]
+
+#: What is made here of what Neutron shows under other names.
+_MADE = frozenset({"sharing", "rules", "rule_texts"})
+#: What a rule of a security group lets through.
+_RULE = (
+    "id",
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_group_id",
+    "remote_address_group_id",
+)
 
 
 def collect(
@@ -62,8 +75,16 @@ def require_own(asked: str | None, name: str) -> None:
         raise errors.NotFound(f"there are no holdings {asked}")
 
 
-def _objects(resource: Resource) -> Part:
-    """Return a function that reads the objects of one type, as the audit compares them."""
+def read_objects(
+    resource: Resource,
+    add: Callable[[sa.Connection, dict[str, dict[str, Any]]], None] | None = None,
+) -> Part:
+    """Return a function that reads the objects of one type, as the audit compares them.
+
+    Args:
+        resource: the type.
+        add: adds to states, by id, what Neutron does not show.
+    """
     names = dict.fromkeys(("id", *resource.compared, *resource.shown))
 
     def read(networks: list[str]) -> Any:
@@ -74,11 +95,20 @@ def _objects(resource: Resource) -> Part:
         filters = {resource.network: networks} if networks and resource.network else {}
         states = lister(n_context.get_admin_context(), filters, **resource.list_options)
         shared = _read_sharing(resource) if "sharing" in names else {}
-        if attribute.INTERFACES in names:
-            _add_interfaces(states)
-        return [{name: _show(name, state, shared) for name in names} for state in states]
+        if add is not None:
+            with reading(n_context.get_admin_context()) as connection:
+                add(connection, {one["id"]: one for one in states})
+        return [
+            {name: _show(name, state, shared) for name in names if _is_known(name, state)}
+            for state in states
+        ]
 
     return read
+
+
+def _is_known(name: str, state: Mapping[str, Any]) -> bool:
+    """Return whether this tier can say it: nobody compares what another one does not know."""
+    return name in state or name in _MADE
 
 
 def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str]]) -> Any:
@@ -86,6 +116,8 @@ def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str
         return sorted(shared.get(state["id"], ()))
     if name == "rules" and "security_group_rules" in state:
         return sorted(rule["id"] for rule in state["security_group_rules"])
+    if name == "rule_texts":
+        return sorted(_show_rule(rule) for rule in state["security_group_rules"])
     if name == "rules":
         return sorted(_show_limit(rule) for rule in state["rules"])
     if name == "sub_ports":
@@ -98,13 +130,12 @@ def _show_subport(subport: Mapping[str, Any]) -> str:
     return " ".join(str(subport[word]) for word in words)
 
 
+def _show_rule(rule: Mapping[str, Any]) -> str:
+    return " ".join(str(rule.get(word)) for word in _RULE)
+
+
 def _show_limit(rule: Mapping[str, Any]) -> str:
     return " ".join(str(value) for value in pick_limit(rule).values())
-
-
-def _add_interfaces(states: Sequence[dict[str, Any]]) -> None:
-    with reading(n_context.get_admin_context()) as connection:
-        add_interfaces(connection, {one["id"]: one for one in states})
 
 
 def _read_sharing(resource: Resource) -> dict[str, list[str]]:
@@ -119,7 +150,9 @@ def _read_sharing(resource: Resource) -> dict[str, list[str]]:
 
 
 #: The parts that Neutron's own rows make.
-NEUTRON_PARTS: Mapping[str, Part] = {one.collection: _objects(one) for one in RESOURCES.values()}
+NEUTRON_PARTS: Mapping[str, Part] = {
+    one.collection: read_objects(one) for one in RESOURCES.values()
+}
 
 
 def collect_leases(networks: list[str]) -> list[listing.Row]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from neutron_lib import context as n_context
 
+from isthmus.model.resource import RESOURCES, ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api import holdings, listing
 from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.resource.router import add_everywhere
 from isthmus.neutron.central.site_api.caller import get_witness
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import location
@@ -36,6 +38,7 @@ def _locations(networks: list[str]) -> Any:
 
 _PARTS: Mapping[str, holdings.Part] = {
     **holdings.NEUTRON_PARTS,
+    "routers": holdings.read_objects(RESOURCES[ResourceType.ROUTER], add_everywhere),
     "leases": holdings.collect_leases,
     "mappings": holdings.collect_mappings,
     "locations": _locations,

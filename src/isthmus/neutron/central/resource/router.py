@@ -16,6 +16,7 @@ from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.model import attribute
+from isthmus.model.exits.plan import ExitPlan
 from isthmus.model.exits.plan_form import to_form
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
@@ -42,6 +43,9 @@ _FORWARDINGS = port_forwarding.PortForwarding.__table__
 _PLACED = frozenset({"fixed_port_id", "fixed_ip_address", "router_id"})
 #: What says nothing to sites; Neutron writes it after the rest, in a transaction of its own.
 _SHOWN = frozenset({"status"})
+
+
+_NOTHING = ExitPlan(sites={}, seats={}, idle={})
 
 
 def _touch(changes: Changes, row: Written) -> None:
@@ -174,24 +178,25 @@ def _find_routers(connection: sa.Connection, port_ids: Collection[str]) -> set[s
 
 def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
     """Add the interfaces on networks that are present at the site, its gateway and its exits."""
-    interfaces.add_interfaces(connection, states)
+    add_everywhere(connection, states)
     networks = {one["network_id"] for state in states.values() for one in _of(state)}
     present = mapping.peek_ids(connection, ResourceType.NETWORK, site, networks)
+    for state in states.values():
+        state[attribute.INTERFACES] = [one for one in _of(state) if one["network_id"] in present]
+        state[attribute.EXITS] = state[attribute.EXITS].get(site)
+        state[attribute.GATEWAY] = state[attribute.GATEWAY].get(site)
+
+
+def add_everywhere(connection: sa.Connection, states: States) -> None:
+    """Add to routers all interfaces, and by site what is decided of their exits, and gateways."""
+    interfaces.add_interfaces(connection, states)
     plans = exit_decision.peek_plans(connection, states.keys())
     ports = gateways.list_gateways(connection, plans.keys())
     for router_id, state in states.items():
-        state[attribute.INTERFACES] = [one for one in _of(state) if one["network_id"] in present]
-        plan = plans.get(router_id)
-        here = plan.sites.get(site) if plan is not None else None
-        state[attribute.EXITS] = to_form(here) if here is not None else None
-        state[attribute.GATEWAY] = next(
-            (
-                port
-                for port in ports.get(router_id, ())
-                if plan is not None and plan.seats.get(gateways.identify(port)) == site
-            ),
-            None,
-        )
+        plan = plans.get(router_id, _NOTHING)
+        state[attribute.EXITS] = {site: to_form(one) for site, one in plan.sites.items()}
+        seats = [(plan.seats.get(gateways.identify(one)), one) for one in ports.get(router_id, ())]
+        state[attribute.GATEWAY] = {site: one for site, one in reversed(seats) if site is not None}
 
 
 def _complete(site: SiteName, states: States) -> States:

@@ -14,6 +14,7 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import dataplane
 from isthmus.neutron.local.report.peer_pulse import PeerPulse
+from isthmus.neutron.local.resource.router import ROUTER
 
 
 class HoldingsApi:
@@ -65,6 +66,7 @@ def _list_routers(networks: list[str]) -> list[str]:
 
 _PARTS: Mapping[str, holdings.Part] = {
     **holdings.NEUTRON_PARTS,
+    "routers": holdings.read_objects(ROUTER.resource, ROUTER.add_carried),
     "leases": holdings.collect_leases,
     "mappings": holdings.collect_mappings,
     "datapaths": holdings.collect_datapaths,

@@ -29,6 +29,7 @@ from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import acls, desired_rows, dhcp, lost, rewriter
+from isthmus.neutron.local.ovn.compare import lost_rows
 from isthmus.store.ports import shadow
 
 _LOG = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def collect(part: holdings.Part | None = None) -> dict[str, Any]:
         networks = part.networks if part is not None else ()
         found["lost_rules"] = acls.list_lost(connection, rows.nb, networks)
         found["lost_addresses"] = lost.list_lost_addresses(connection, rows.nb, networks)
+        found["lost"] = lost_rows.list_lost(connection, rows.nb, networks)
         found["lost_snats"] = lost.list_lost_snats(connection, rows.nb, networks)
     return found
 

@@ -56,7 +56,7 @@ def list_lost_addresses(
     query = (
         sa.select(_GROUPS.c.id, _MEMBERS.c.address)
         .outerjoin_from(_GROUPS, _MEMBERS, _MEMBERS.c.address_group_id == _GROUPS.c.id)
-        .where(_GROUPS.c.id.in_(used), _is_written(_GROUPS, ovn_const.TYPE_ADDRESS_GROUPS))
+        .where(_GROUPS.c.id.in_(used), is_written(_GROUPS, ovn_const.TYPE_ADDRESS_GROUPS))
     )
     wanted: dict[str, set[str]] = {}
     for group_id, address in connection.execute(query):
@@ -85,7 +85,7 @@ def list_lost_snats(
         .where(
             _ROUTERS.c.enable_snat.is_(sa.true()),
             _SUBNETS.c.ip_version == constants.IP_VERSION_4,
-            _is_written(_ROUTERS, ovn_const.TYPE_ROUTERS),
+            is_written(_ROUTERS, ovn_const.TYPE_ROUTERS),
         )
     )
     external = {router_id: str(address) for router_id, address in connection.execute(gateways)}
@@ -97,7 +97,7 @@ def list_lost_snats(
             _PORTS.c.device_owner == constants.DEVICE_OWNER_ROUTER_INTF,
             _PORTS.c.device_id.in_(sorted(external)),
             _SUBNETS.c.ip_version == constants.IP_VERSION_4,
-            _is_written(_PORTS, ovn_const.TYPE_ROUTER_PORTS),
+            is_written(_PORTS, ovn_const.TYPE_ROUTER_PORTS),
         )
     )
     if networks:
@@ -109,7 +109,7 @@ def list_lost_snats(
     return list(find_untranslated(wanted, _read_snats(nb, wanted)))
 
 
-def _is_written(table: sa.Table, kind: str) -> sa.ColumnElement[bool]:
+def is_written(table: sa.Table, kind: str) -> sa.ColumnElement[bool]:
     """Return whether Neutron believes an object to be in OVN as it is."""
     return sa.exists().where(
         _NOTES.c.resource_uuid == table.c.id,
