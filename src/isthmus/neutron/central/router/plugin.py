@@ -53,7 +53,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, zone
 from isthmus.neutron.central.refusals import refusing
-from isthmus.neutron.db.session import reading
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers import site as site_store
 
@@ -203,8 +203,7 @@ class CentralRouters(_Refusing):
         """Join a network to a router, in all sites where it has to be then."""
         with translated():
             made: dict[str, Any] = super().add_router_interface(context, router_id, interface_info)
-        core = directory.get_plugin()
-        core.update_port_status(context.elevated(), made["port_id"], constants.PORT_STATUS_ACTIVE)
+        _set_status(context, _PORTS, made["port_id"], constants.PORT_STATUS_ACTIVE)
         return made
 
     def remove_router_interface(
@@ -276,7 +275,7 @@ class CentralRouters(_Refusing):
         """Record that a floating IP is active while it leads anywhere, as with ML2/OVN."""
         wanted = _status_of(floating)
         if floating["status"] != wanted:
-            self.update_floatingip_status(context.elevated(), floating["id"], wanted)
+            _set_status(context, _FLOATING, floating["id"], wanted)
             floating["status"] = wanted
         return floating
 
@@ -322,6 +321,17 @@ class CentralRouters(_Refusing):
         router_id = session.connection().scalar(query.with_for_update())
         if router_id is not None:
             listener.touch(session, ResourceType.ROUTER, router_id)
+
+
+@db_api.retry_db_errors
+def _set_status(context: Any, table: sa.Table, row_id: str, status: str) -> None:
+    """Record a status, of which no site is told.
+
+    In one statement: Neutron's methods read the object and tell others of it, while Xjob asks the
+    same process what it is to deliver.
+    """
+    with writing(context.elevated()) as connection:
+        connection.execute(sa.update(table).where(table.c.id == row_id).values(status=status))
 
 
 def _require_none_forwarded(connection: sa.Connection, port_id: str) -> None:
