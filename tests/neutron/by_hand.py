@@ -214,7 +214,6 @@ class Sql:
     where: str
     column: str
     value: object
-    tier: str = "site"
 
     def broken(self, world: World) -> AbstractContextManager[None]:
         where = self.where.format_map(world.ids)
