@@ -240,6 +240,45 @@ def test_a_router_has_interfaces_at_a_site_where_their_networks_are_alone() -> N
         assert [one.message for one in run(state)] == ["router different"]
 
 
+def test_a_router_has_the_exits_and_the_gateway_of_its_site() -> None:
+    def exits(*floating: str) -> dict[str, Any]:
+        return {"routes": [], "floating": [{"external": one} for one in floating]}
+
+    state = world()
+    there = {"type": "router", "resource_id": "r", "site": "one", "withdrawn": False}
+    state["central"]["mappings"].append(there)
+    by_site = {"one": exits("192.0.2.1", "192.0.2.2"), "two": exits()}
+    gateways = {"one": {"id": "gw", "enable_snat": True}}
+    state["central"]["routers"] = [
+        {"id": "r", "isthmus:exits": by_site, "isthmus:gateway": gateways}
+    ]
+    held = {"id": "r", "isthmus:exits": by_site["one"], "isthmus:gateway": gateways["one"]}
+    state["one"]["routers"] = [held]
+    assert run(state) == []
+    for name, wrong, evidence in (
+        ("isthmus:exits", exits("192.0.2.2"), "isthmus:exits.floating: central [{'external': '192"),
+        ("isthmus:exits", None, "isthmus:exits: central {'routes"),
+        ("isthmus:gateway", None, "isthmus:gateway: central {'id': 'gw'"),
+        (
+            "isthmus:gateway",
+            {"id": "gw", "enable_snat": False},
+            "isthmus:gateway.enable_snat: central True, here False",
+        ),
+    ):
+        state["one"]["routers"] = [{**held, name: wrong}]
+        (found,) = run(state)
+        assert (found.code, found.subject.name) == ("router.different", "r")
+        assert found.evidence.startswith(evidence), found.evidence
+
+
+def test_what_an_older_tier_does_not_say_is_not_compared() -> None:
+    state = world()
+    state["central"]["subnets"][0]["host_routes"] = [{"destination": "192.0.2.0/24"}]
+    assert run(state) == []
+    state["one"]["subnets"][0]["host_routes"] = []
+    assert [one.code for one in run(state)] == ["subnet.different"]
+
+
 def change(path: str, value: Any) -> Callable[[World], None]:
     """Set something deep in the world; the last word of the path is a key or an index."""
 
@@ -264,6 +303,18 @@ def add(path: str, one: Any) -> Callable[[World], None]:
 CASES = {
     "address group with other addresses in OVN": change(
         "one/ovn/lost_addresses", [{"id": "ag", "missing": ["10.0.0.1/32"], "extra": []}]
+    ),
+    "router with an extra route that OVN lacks": change(
+        "one/ovn/lost",
+        [
+            {
+                "code": "router.no_route",
+                "kind": "router",
+                "id": "r",
+                "what": "router with an extra route that OVN lacks",
+                "evidence": "192.0.2.0/24 by 10.0.0.9",
+            }
+        ],
     ),
     "router whose subnet OVN does not translate": change(
         "one/ovn/lost_snats",
