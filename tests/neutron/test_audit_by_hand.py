@@ -139,8 +139,8 @@ CASES: dict[str, tuple[Sql | Gone | Nb, str, str]] = {
         "port.no_qos",
         "port",
     ),
-    "tag of a subport in OVN": (
-        Nb("Logical_Switch_Port", "{subport}", "tag", "102"), "trunk.subport", "trunk"
+    "VLAN of a subport in OVN": (
+        Nb("Logical_Switch_Port", "{subport}", "tag_request", "102"), "trunk.subport", "trunk"
     ),
     "router in OVN": (
         Nb("Logical_Router", "{router_row}", "name", "another"),
