@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.neutron.carry import list_due
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import User, tenant
@@ -77,27 +76,6 @@ def test_a_router_joins_a_network_that_is_here_with_one_that_is_not(
     homes = central.call("GET", f"/v2.0/site-mappings?resource_id={joined.body['port_id']}").only()
     assert homes == []
     assert local["id"] in {one["id"] for one in site1.holdings("ports")["ports"]}
-
-
-@pytest.mark.parametrize("by", ["subnet", "port"])
-def test_a_new_interface_is_told_once(central: CentralServer, site1: LocalServer, by: str) -> None:
-    """Not before the router has it: a delivery of what it was would hold up the one behind it."""
-    user = tenant(uuid.uuid4().hex)
-    here, subnet = make_network(central, user, "10.1.0.0/24")
-    network, other = make_network(central, user, "10.2.0.0/24")
-    site1.create("port", user, network_id=here["id"])
-    router = central.create("router", user, name="r")
-    assert join(central, router, user, subnet_id=subnet["id"]).status == 200
-    carried(central, site1)
-    how = {"subnet_id": other["id"]}
-    if by == "port":
-        how = {"port_id": central.create("port", user, network_id=network["id"])["id"]}
-    assert join(central, router, user, **how).status == 200
-    (told,) = (one for one in list_due(central, "site1") if one.resource_id == router["id"])
-    assert told.generation == 1
-    carried(central, site1)
-    made = site1.get(f"ports?device_id={router['id']}").only()
-    assert len(made) == 2
 
 
 def test_a_router_is_changed_and_removed_at_central_alone(
