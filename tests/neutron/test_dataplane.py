@@ -387,6 +387,32 @@ def test_sweep_repairs_everything(site: Site, api: Server) -> None:
     assert "requested-tnl-key" in lsp(site, port["id"], "options")
 
 
+def test_a_port_that_ovn_lost_is_written_when_it_is_updated(site: Site, api: Server) -> None:
+    """Neutron leaves it as it is until its maintenance worker looks; none runs here."""
+    network_id = make_network(api, 21)
+    subnet = {"network_id": network_id, "cidr": "10.21.0.0/24", "ip_version": 4}
+    api("create", kind="subnet", body={**subnet, "name": "s"})
+    port = api("create", kind="port", body={"network_id": network_id, "name": "mine"})
+    (group_id,) = port["security_groups"]
+    group = ("--bare", "--columns=ports", "list", "Port_Group", f"pg_{group_id.replace('-', '_')}")
+    columns = ("options", "addresses", "port_security", "enabled", "type")
+
+    def rows() -> set[str]:
+        return {one["id"] for one in api("collect")["ports"]}
+
+    until(lambda: port["id"] in rows(), what="the row is seen")
+    before = {column: lsp(site, port["id"], column) for column in columns}
+    for change in ({"description": "sent-again"}, {"description": "sent-again"}):
+        site.ovn.nbctl("lsp-del", port["id"])
+        until(lambda: port["id"] not in rows(), what="the row is gone")
+        api("update", kind="port", object_id=port["id"], body=change)
+        assert {column: lsp(site, port["id"], column) for column in columns} == before
+        assert lsp(site, port["id"], "_uuid").strip() in site.ovn.nbctl(*group).split()
+        until(lambda: port["id"] in rows(), what="the row is seen again")
+    api("delete", kind="port", object_id=port["id"])
+    until(lambda: port["id"] not in rows(), what="the row goes with its port")
+
+
 def test_two_servers_agree(site: Site, api: Server) -> None:
     other = site.start().ready()
     network_id = make_network(api, 10)

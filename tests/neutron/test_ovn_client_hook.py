@@ -10,6 +10,9 @@ pytestmark = pytest.mark.neutron
 #: What Neutron 29.0.0 has.
 SIGNATURES = {
     "_get_port_options": ["self", "context", "port"],
+    "update_port": ["self", "context", "port", "port_object"],
+    "create_port": ["self", "context", "port", "segment_id"],
+    "delete_port": ["self", "context", "port_id", "port_object", "keep_revision"],
     "_gen_network_parameters": ["self", "network"],
     "_get_nets_and_ipv6_ra_confs_for_router_port": ["self", "context", "port"],
     "_create_lrouter_port": ["self", "context", "router", "port", "txn"],

@@ -6,6 +6,9 @@ that, and replaces a port's options with every update. So its client class is re
 before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
 tool all make theirs by that name.
 
+It also writes a port anew whose row OVN has lost, where the port is updated: Neutron leaves that to
+its maintenance worker, which looks every five minutes.
+
 The connections of API processes are replaced likewise, for the sake of the thread that carries
 every OVN transaction of the process and holds the connection's lock meanwhile:
 
@@ -21,10 +24,16 @@ A test holds what is overridden against the installed Neutron.
 import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.common.ovn import constants as ovn_const
 from neutron.common.ovn import utils as ovn_utils
+from neutron.db import models_v2
+from neutron.db import ovn_revision_numbers_db as db_rev
+from neutron.db.models import ovn as ovn_models
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client, ovsdb_monitor
 from neutron_lib import context as n_context
+from neutron_lib.db import standard_attr
+from oslo_log import log as logging
 from oslo_utils import timeutils
 from typing_extensions import override
 
@@ -32,6 +41,12 @@ from isthmus.clients.ovsdb.ovn_connection import is_ours
 from isthmus.model.dataplane.ovn import KEY_OPTION, LOCALNET_KEY
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import datapath, port_key
+
+LOG = logging.getLogger(__name__)
+
+_PORTS = models_v2.Port.__table__
+_NOTES = ovn_models.OVNRevisionNumbers.__table__
+_ATTRIBUTES = standard_attr.StandardAttribute.__table__
 
 #: How often a router advertises itself on a stretched network, in seconds. A server that came up
 #: before the router has the responder for its default router, which is no way out, until it hears
@@ -50,6 +65,38 @@ class KeyedOvnClient(ovn_client.OVNClient):
         if key is not None:
             info.options[KEY_OPTION] = str(key)
         return info
+
+    @override
+    def update_port(self, context: Any, port: Any, port_object: Any = None) -> None:
+        """Write the row anew where OVN has lost it; Neutron's own leaves such a port as it is."""
+        if not (self._is_lost(port) and self._write_anew(context, port)):
+            super().update_port(context, port, port_object=port_object)
+
+    def _is_lost(self, port: Any) -> bool:
+        """Tell whether a port had a row once, and has none."""
+        if ovn_utils.is_lsp_ignored(port) or ovn_utils.is_lsp_router_port(port):
+            return False  # a router's has more to it than a row
+        if self._nb_idl.lookup("Logical_Switch_Port", port["id"], default=None) is not None:
+            return False
+        with reading(n_context.get_admin_context()) as connection:
+            return _was_written(connection, port["id"])
+
+    def _write_anew(self, context: Any, port: Any) -> bool:
+        """Write a port; tells whether nothing is left to be written."""
+        written = True
+        try:
+            self.create_port(context, port)
+        except Exception as error:  # noqa: BLE001 - as Neutron's own: its maintenance is to do it
+            LOG.warning("OVN has lost port %s, and it is not written: %s", port["id"], error)
+            written = False
+        with reading(n_context.get_admin_context()) as connection:
+            there = connection.scalar(sa.select(_PORTS.c.id).where(_PORTS.c.id == port["id"]))
+        if there is None:  # deleted meanwhile, and who deleted it saw no row
+            self.delete_port(context, port["id"], port_object=port)
+            return True
+        if written:
+            LOG.info("OVN had lost port %s: it is written anew", port["id"])
+        return written
 
     @override
     def _gen_network_parameters(self, network: Any) -> dict[str, dict[str, str]]:
@@ -112,6 +159,27 @@ class KeyedOvnClient(ovn_client.OVNClient):
             options = ("options", {KEY_OPTION: str(key)})
             command = self._nb_idl.db_set("Logical_Switch_Port", port["id"], options)
             self._transaction([command], txn=txn)
+
+
+def _was_written(connection: sa.Connection, port_id: str) -> bool:
+    """Tell whether Neutron has a port that is not just being made: who makes it writes its row."""
+    long_ago = timeutils.utcnow() - datetime.timedelta(seconds=db_rev.INCONSISTENCIES_OLDER_THAN)
+    noted = sa.and_(
+        _NOTES.c.resource_uuid == _PORTS.c.id, _NOTES.c.resource_type == ovn_const.TYPE_PORTS
+    )
+    query = (
+        sa.select(_PORTS.c.id)
+        .join_from(_PORTS, _ATTRIBUTES, _ATTRIBUTES.c.id == _PORTS.c.standard_attr_id)
+        .outerjoin(_NOTES, noted)
+        .where(
+            _PORTS.c.id == port_id,
+            sa.or_(
+                _NOTES.c.revision_number > db_rev.INITIAL_REV_NUM,
+                _ATTRIBUTES.c.created_at < long_ago,
+            ),
+        )
+    )
+    return connection.scalar(query) is not None
 
 
 def _find_port_key(context: Any, port_id: str) -> int | None:
