@@ -22,6 +22,8 @@ from tests.neutron.server import User, tenant
 from tests.neutron.test_local_apply import carried
 from tests.neutron.test_routers import join, make_network, row
 
+from isthmus.testing.until import until
+
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.timeout(600)]
 
 __all__ = ["central", "site1", "sound"]
@@ -213,3 +215,54 @@ def test_a_router_that_comes_meanwhile_stays_with_its_interface(cloud: Cloud) ->
     assert cloud.has("Logical_Router", made[0])
     assert cloud.has("Logical_Router_Port", made[1])
     cloud.repair("get_routers", list, plugin="L3_ROUTER_NAT")
+
+
+def test_a_database_that_dies_meanwhile_is_said_to_be_away(cloud: Cloud, tmp_path: Path) -> None:
+    """It was called a bug of ours."""
+    more = tmp_path / "more.conf"
+    more.write_text("[ovn]\novsdb_connection_timeout = 3\n")
+    cloud.site.ovn.nbctl("lsp-del", cloud.first["id"])
+
+    def die() -> list[Seen]:
+        cloud.site.ovn.kill("nb")
+        return []
+
+    try:
+        done = cloud.repair("get_ports", die, f"--config-file={more}", code=3)
+    finally:
+        cloud.site.ovn.start("nb")
+    assert "as they should be" not in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("error: a database of OVN ")
+    until(lambda: cloud.site.get(f"ports/{cloud.first['id']}").status == 200)
+    cloud.repair("get_ports", list)
+    assert cloud.has("Logical_Switch_Port", cloud.first["id"])
+
+
+def test_what_fails_of_a_transaction_is_no_difference(cloud: Cloud, tmp_path: Path) -> None:
+    """By its exit code it was one."""
+    more = tmp_path / "more.conf"
+    more.write_text("[ovn]\novsdb_connection_timeout = 3\n")
+    (dhcp,) = cloud.site.ovn.nbctl(
+        "--bare", "--columns=_uuid", "find", "DHCP_Options", "cidr=10.31.0.0/24"
+    ).split()
+    cloud.site.ovn.nbctl("dhcp-options-del", dhcp)
+    cloud.site.ovn.nbctl(
+        "--",
+        "--id=@x",
+        "create",
+        "Port_Group",
+        "name=pg_x",
+        "external_ids:neutron\\:security_group_id=x",
+    )
+
+    def die() -> list[Seen]:
+        cloud.site.ovn.kill("nb")
+        return []
+
+    try:
+        done = cloud.repair("get_security_groups", die, f"--config-file={more}", code=3)
+    finally:
+        cloud.site.ovn.start("nb")
+    assert "error: a database of OVN gave no answer in time" in done.stderr
+    cloud.repair("get_ports", list)
+    assert not cloud.has("Port_Group", "pg_x")

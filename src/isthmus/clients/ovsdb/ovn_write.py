@@ -20,6 +20,8 @@ from isthmus import errors
 
 _LOG = logging.getLogger(__name__)
 
+#: How ovsdbapp says that a database does not answer a new connection.
+_NO_SCHEMA = "Could not retrieve schema"
 #: Rows a transaction; measured: 1,000 switch ports take 50 ms (OVN 23.03 and 25.03).
 BATCH_ROWS = 1000
 
@@ -117,6 +119,11 @@ def commit(api: Any, commands: Sequence[Command], pace: Pace) -> list[str]:
         refused += _commit_batch(api, batch, pace)
         start += len(batch)
     return refused
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether ovsdbapp could not connect to a database: a bare Exception says so there."""
+    return _NO_SCHEMA in str(error)
 
 
 def is_timeout(error: Exception) -> bool:

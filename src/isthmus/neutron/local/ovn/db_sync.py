@@ -32,7 +32,7 @@ from oslo_log import log as logging
 from typing_extensions import override
 
 from isthmus import errors
-from isthmus.clients.ovsdb.ovn_write import is_timeout
+from isthmus.clients.ovsdb.ovn_write import is_away, is_timeout
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local.ovn.compare import comparison
 from isthmus.neutron.local.plugin import LocalPlugin
@@ -116,6 +116,8 @@ def _translated() -> Iterator[None]:
     except Exception as error:  # the boundary of the command
         if is_timeout(error):
             raise errors.TimedOut(f"a database of OVN gave no answer in time: {error}") from error
+        if is_away(error):
+            raise errors.Unreachable(f"a database of OVN does not answer: {error}") from error
         LOG.exception("The comparison failed")
         raise from_any(error) from error
 
