@@ -144,6 +144,11 @@ class Site:
         driver = self._plugin.mechanism_manager.mech_drivers["ovn"].obj
         maintenance.DBInconsistenciesPeriodics(driver._ovn_client).check_for_inconsistencies()
 
+    def write(self, kind: str, body: dict[str, Any]) -> None:
+        """Write an object to OVN by what was read of it before, as the maintenance worker does."""
+        driver = self._plugin.mechanism_manager.mech_drivers["ovn"].obj
+        getattr(driver._ovn_client, f"create_{kind}")(self.context, body)
+
     def client_class(self) -> str:
         driver = self._plugin.mechanism_manager.mech_drivers["ovn"].obj
         return type(driver._ovn_client).__name__

@@ -526,3 +526,43 @@ def test_what_ovn_lost_is_written_again(site: Site, api: Server, worker: Server)
     assert api("sweep")
     worker("repair")
     assert int(api("get", kind="port", object_id=port["id"])["revision_number"]) == revision
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "name"),
+    [
+        ("network", "Logical_Switch", "neutron-{}"),
+        ("port", "Logical_Switch_Port", "{}"),
+        ("router", "Logical_Router", "neutron-{}"),
+        ("security_group", "Port_Group", "pg_{}"),
+    ],
+)
+def test_what_is_deleted_while_it_is_written_is_not_left_in_ovn(
+    site: Site, api: Server, worker: Server, kind: str, table: str, name: str
+) -> None:
+    network_id = make_network(api, 40 + len(kind), 400, 500)
+    body: dict[str, Any] = {"name": "late"}
+    if kind == "network":
+        written = api("get", kind="network", object_id=network_id)
+    elif kind == "router":
+        full = {**body, "admin_state_up": True, "tenant_id": "p1", "project_id": "p1"}
+        written = api("router", action="create_router", router={"router": full})
+    else:
+        more = {"network_id": network_id} if kind == "port" else {}
+        written = api("create", kind=kind, body=body | more)
+    called = name.format(written["id"]).replace("-", "_" if kind == "security_group" else "-")
+
+    def names() -> str:
+        return str(site.ovn.nbctl("--bare", "--columns=name", "list", table))
+
+    assert called in names()
+    if kind == "router":
+        api("router", action="delete_router", id=written["id"])
+    else:
+        api("delete", kind=kind, object_id=written["id"])
+    assert called not in names()
+    with pytest.raises(RefusedError, match="Standard attribute ID not found"):
+        worker("write", kind=kind, body=written)
+    assert called not in names()
+    assert worker("repair") is None
+    assert called not in names()

@@ -4,7 +4,8 @@ Every port of a stretched network needs `requested-tnl-key` in the very transact
 row: a key that changes later leaves stale flows on hypervisors. Neutron's driver has no hook for
 that, and replaces a port's options with every update. So its client class is replaced by a subclass
 before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
-tool all make theirs by that name.
+tool all make theirs by that name. It also takes away what one of them wrote of an object that was
+deleted meanwhile.
 
 It also writes a port anew whose row OVN has lost, where the port is updated: Neutron leaves that to
 its maintenance worker, which looks every five minutes.
@@ -21,7 +22,9 @@ every OVN transaction of the process and holds the connection's lock meanwhile:
 A test holds what is overridden against the installed Neutron.
 """
 
+import contextlib
 import datetime
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -138,6 +141,30 @@ class KeyedOvnClient(ovn_client.OVNClient):
         self._transaction([command], txn=txn)
 
     @override
+    def create_network(self, context: Any, network: Any) -> Any:
+        with _unless_deleted(context, network, self.delete_network):
+            return super().create_network(context, network)
+
+    @override
+    def create_port(self, context: Any, port: Any, segment_id: str | None = None) -> None:
+        with _unless_deleted(context, port, self.delete_port):
+            super().create_port(context, port, segment_id=segment_id)
+
+    @override
+    def create_router(self, context: Any, router: Any, add_external_gateway: bool = True) -> None:
+        with _unless_deleted(context, router, self.delete_router):
+            super().create_router(context, router, add_external_gateway=add_external_gateway)
+
+    @override
+    def create_security_group(self, context: Any, security_group: Any) -> None:
+        with _unless_deleted(context, security_group, self._delete_port_group):
+            super().create_security_group(context, security_group)
+
+    def _delete_port_group(self, _context: Any, security_group_id: str) -> None:
+        name = ovn_utils.ovn_port_group_name(security_group_id)
+        self._nb_idl.pg_del(name=name, if_exists=True).execute(check_error=True)
+
+    @override
     def update_router_ha_chassis_group(self, context: Any, router_id: str) -> None:
         """Leave out router ports that are not Neutron's: it takes each to say its network."""
         router = self._nb_idl.lookup("Logical_Router", ovn_utils.ovn_name(router_id), default=None)
@@ -180,6 +207,24 @@ def _was_written(connection: sa.Connection, port_id: str) -> bool:
         )
     )
     return connection.scalar(query) is not None
+
+
+@contextlib.contextmanager
+def _unless_deleted(
+    context: Any, written: Mapping[str, Any], delete: Callable[[Any, str], None]
+) -> Iterator[None]:
+    """Delete from OVN again what was deleted from the database while it was written.
+
+    Neutron's maintenance worker writes what OVN lacks, by what it has read before. A row that is
+    written after its object's delete would stay for ever: with the object, its revision number is
+    gone, by which the worker would find it.
+    """
+    try:
+        yield
+    except db_rev.StandardAttributeIDNotFound as error:
+        if written["id"] in error.msg:  # or a gateway's port is gone, and the router is there
+            delete(context, written["id"])
+        raise
 
 
 def _find_port_key(context: Any, port_id: str) -> int | None:
