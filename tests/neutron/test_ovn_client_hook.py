@@ -20,8 +20,6 @@ SIGNATURES = {
     "create_provnet_port": ["self", "context", "network_id", "segment", "txn", "network"],
     "create_network": ["self", "context", "network"],
     "delete_network": ["self", "context", "network_id"],
-    "create_port": ["self", "context", "port", "segment_id"],
-    "delete_port": ["self", "context", "port_id", "port_object", "keep_revision"],
     "create_router": ["self", "context", "router", "add_external_gateway"],
     "delete_router": ["self", "context", "router_id"],
     "create_security_group": ["self", "context", "security_group"],
