@@ -281,3 +281,38 @@ def test_each_call_is_for_one_tiers_user_alone(pair: Pair) -> None:
     for user in (CARRIER, carrier("site2"), site_user(SITE), tenant("p")):
         reply = pair.site.call("POST", "/v2.0/site-comparisons", {"site_comparison": {}}, user)
         assert reply.status in (400, 403, 404), (user, reply)
+
+
+def test_a_subnet_whose_row_was_lost_comes_back_as_it_was(pair: Pair) -> None:
+    """SQLite leaves the rows of its parts behind: they are not there twice."""
+    project = uuid.uuid4().hex
+    network = pair.central.create("network", tenant(project), name="spare")["id"]
+    subnet = pair.central.create(
+        "subnet",
+        tenant(project),
+        network_id=network,
+        cidr="10.8.0.0/24",
+        ip_version=4,
+        dns_nameservers=["192.0.2.53"],
+        host_routes=[{"destination": "198.51.100.0/24", "nexthop": "10.8.0.9"}],
+    )["id"]
+    pair.central.bundle("site1", "network", network, project=project)
+    pair.note([IntentKey(SITE, ResourceType.NETWORK, network)])
+    pair.settle()
+
+    def parts() -> dict[str, int]:
+        tables = ("subnets", "ipallocationpools", "dnsnameservers", "subnetroutes")
+        column = {"subnets": "id"}
+        return {
+            one: sum(row[column.get(one, "subnet_id")] == subnet for row in pair.site.rows(one))
+            for one in tables
+        }
+
+    pair.renew()
+    pair.settle()
+    assert set(parts().values()) == {1}
+    with pair.site.database(write=True) as connection:
+        connection.execute(sa.text("DELETE FROM subnets WHERE id = :id"), {"id": subnet})
+    pair.renew()
+    pair.settle()
+    assert set(parts().values()) == {1}, parts()

@@ -480,6 +480,15 @@ def test_differences_are_warnings_while_intents_are_on_their_way() -> None:
     assert {one.severity for one in run(state)} == {Severity.DEGRADED}
 
 
+def test_what_a_site_has_twice_is_shown() -> None:
+    state = world()
+    pool = {"start": "10.0.0.1", "end": "10.0.0.9"}
+    state["central"]["subnets"][0]["allocation_pools"] = [pool]
+    state["one"]["subnets"][0]["allocation_pools"] = [pool, pool]
+    (found,) = run(state)
+    assert found.evidence == f"allocation_pools: central {[pool]!r}, here {[pool, pool]!r}"
+
+
 def test_parked_intents_and_silent_sites_are_findings() -> None:
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     job = Job(

@@ -343,11 +343,10 @@ def _differ(name: str, central: Any, here: Any) -> Iterator[tuple[str, Any, Any]
             yield from _differ(f"{name}.{key}", central.get(key), here.get(key))
     elif isinstance(central, list) and isinstance(here, list):
         there, plain = [_plain(one) for one in here], [_plain(one) for one in central]
-        yield (
-            name,
-            [one for one in central if _plain(one) not in there],
-            [one for one in here if _plain(one) not in plain],
-        )
+        missing = [one for one in central if _plain(one) not in there]
+        extra = [one for one in here if _plain(one) not in plain]
+        # Where neither has what the other has not, one has the same twice.
+        yield (name, missing, extra) if missing or extra else (name, central, here)
     else:
         yield name, central, here
 

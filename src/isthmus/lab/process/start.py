@@ -33,7 +33,8 @@ def start(
     """
     if program.empties:
         shutil.rmtree(program.empties, ignore_errors=True)
-        Path(program.empties).mkdir(parents=True)
+        # What could not be removed is of a process that is just ending.
+        Path(program.empties).mkdir(parents=True, exist_ok=True)
     if program.socket:
         Path(program.socket).unlink(missing_ok=True)
     if program.birth is None:

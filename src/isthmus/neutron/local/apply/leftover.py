@@ -41,6 +41,27 @@ def clear(context: Any, ids: Collection[str]) -> None:
         )
 
 
+def clear_parts(context: Any, parts: Mapping[Any, str], object_id: str) -> None:
+    """Delete rows of parts of an object that does not exist here and is about to be created.
+
+    Where the database enforces foreign keys there are none; SQLite does not.
+
+    Args:
+        context: of the request.
+        parts: models, and the column of each that has the object's id; its own model has `id`.
+        object_id: the object's.
+    """
+    tables = {model.__table__: column for model, column in parts.items() if column != "id"}
+    left = {table: table.c[column] == object_id for table, column in tables.items()}
+    with db_api.CONTEXT_READER.using(context):
+        there = [sa.exists().where(one) for one in left.values()]
+        if not context.session.connection().scalar(sa.select(sa.or_(*there))):
+            return
+    with db_api.CONTEXT_WRITER.using(context):
+        for table, belonging in left.items():
+            context.session.connection().execute(sa.delete(table).where(belonging))
+
+
 def clear_group(context: Any, group_id: str) -> None:
     """Remove what is left of a group whose id is derived, unless the group is here.
 

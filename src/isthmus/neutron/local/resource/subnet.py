@@ -14,6 +14,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
 from isthmus.neutron.local.apply.made_once import made_once
@@ -68,6 +69,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         body = make_body(_COLLECTION, _without_default_pools(state), _CREATED)
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
         crash.point("apply.subnet.sought")
+        leftover.clear_parts(context, SUBNET.parts, state["id"])
         try:
             with made_once(SUBNET, core, context, state["id"]):
                 core.create_subnet(context, {"subnet": body})
