@@ -228,6 +228,7 @@ def rounds(side: Side, prepared: Any, outside: str, count: int) -> Any:
             yield
         for what, (server, subnet) in made.items():
             side.interface("add", subnet)
+            _forget_neighbours(server["netns"])  # else it waits for what the old MAC gives
             _await_answer(asks["netns"], four(server))
             _forget_neighbours(server["netns"], outside)
             one = floating[what]
