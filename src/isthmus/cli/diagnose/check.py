@@ -1,11 +1,9 @@
 """`isthmus check`: the health of all sites, without a question."""
 
-import datetime
 import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -22,6 +20,7 @@ from isthmus.cli.diagnose.ways import (
     Timeout,
     open_clouds,
     parse_hosts,
+    read_all,
 )
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
@@ -30,7 +29,6 @@ from isthmus.cli.watch import Watched
 if TYPE_CHECKING:
     from isthmus.diagnose.dump.form import Dump
     from isthmus.diagnose.sweep.health import Health
-    from isthmus.wiring.diagnose.ways import Ways
 
 app = typer.Typer()
 
@@ -89,7 +87,7 @@ def check(
     else:
         hosts = parse_hosts(ssh, identity, ssh_option)
         ways = open_clouds(os_cloud, ovn, lab, hosts)
-        read, name = partial(_read, ways, timeout), ways.lab
+        read, name = partial(read_all, ways, timeout), ways.lab
         found = examine_lasting(read)
         if watch:
             _print(to_document(found, name), output)
@@ -97,14 +95,6 @@ def check(
     _print(to_document(found, name), output)
     if code := EXITS[found.word.value]:
         raise typer.Exit(code)
-
-
-def _read(ways: "Ways", timeout_s: float) -> "Dump":
-    """Read all that there is now."""
-    from isthmus.diagnose.dump.whole import collect_dump
-
-    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return collect_dump(ways, timeout_s=timeout_s, at=at, made_by=version("isthmus"))
 
 
 def _follow(

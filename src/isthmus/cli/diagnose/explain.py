@@ -1,11 +1,9 @@
 """`isthmus explain`: how a network, port, router, floating IP or server is realised."""
 
 import contextlib
-import datetime
 import enum
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +20,7 @@ from isthmus.cli.diagnose.ways import (
     Timeout,
     open_clouds,
     parse_hosts,
+    read_all,
 )
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
@@ -95,10 +94,7 @@ def _read(file: Path | None, clouds: Callable[[], "Ways"], timeout_s: float) -> 
         from isthmus.diagnose.dump.file import read_file
 
         return read_file(file)
-    from isthmus.diagnose.dump.whole import collect_dump
-
-    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return collect_dump(clouds(), timeout_s=timeout_s, at=at, made_by=version("isthmus"))
+    return read_all(clouds(), timeout_s)
 
 
 def _draw(document: dict[str, Any], picture: Picture) -> str:

@@ -1,7 +1,5 @@
 """`isthmus gather`: all that `isthmus why` may ask for, in one file."""
 
-import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +15,7 @@ from isthmus.cli.diagnose.ways import (
     Timeout,
     open_clouds,
     parse_hosts,
+    read_all,
 )
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud
 
@@ -42,15 +41,11 @@ def gather(
     and never writes to a cloud. What may be in a dump is a list in the code; all else is left out.
     """
     from isthmus.diagnose.dump.file import write_new_file
-    from isthmus.diagnose.dump.whole import collect_dump
 
-    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ways = open_clouds(os_cloud, ovn, lab, parse_hosts(ssh, identity, ssh_option))
-    dump = write_new_file(
-        file, lambda: collect_dump(ways, timeout_s=timeout, at=at, made_by=version("isthmus"))
-    )
+    dump = write_new_file(file, lambda: read_all(ways, timeout))
     rows = sum(len(found) for tables in dump.tables.values() for found in tables.values())
-    render.note(f"{file}: {rows} rows of {len(dump.tables)} sources, as of {at}.")
+    render.note(f"{file}: {rows} rows of {len(dump.tables)} sources, as of {dump.at}.")
     for one in dump.missing:
         what = f"{one.source} {one.place}{f', {one.table}' if one.table else ''}"
         render.note(f"Not in it: {what}: {one.reason}")

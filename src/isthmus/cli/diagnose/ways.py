@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from isthmus import errors
 
 if TYPE_CHECKING:
     from isthmus.clients.machine.hypervisor import SshTargets
+    from isthmus.diagnose.dump.form import Dump
     from isthmus.wiring.diagnose.ways import Ways
 
 Remotes = Annotated[
@@ -67,6 +69,14 @@ def open_clouds(cloud: str, ovn: Sequence[str] | None, lab: str, ssh: "SshTarget
     from isthmus.wiring.diagnose.ways import Ways
 
     return Ways(cloud, parse_remotes(ovn or []), lab, ssh)
+
+
+def read_all(ways: "Ways", timeout_s: float) -> "Dump":
+    """Read all that there is now, within a time in seconds."""
+    from isthmus.diagnose.dump.whole import collect_dump
+
+    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return collect_dump(ways, timeout_s=timeout_s, at=at, made_by=version("isthmus"))
 
 
 def parse_hosts(
