@@ -194,22 +194,27 @@ def is_listed(test: str, listed: set[str]) -> bool:
     return name in listed or _class(test) in listed
 
 
-def main() -> int:
-    """Compare central with a stock server."""
+def read_arguments() -> argparse.Namespace:
+    """Read what the person asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--regex", default=REGEX, help="which tests")
     parser.add_argument("--lab", default="conform", help="name of the lab to use or make")
+    parser.add_argument("--mariadb", action="store_true", help="Neutron on MariaDB in a new lab")
     parser.add_argument("--keep", action="store_true", help="leave the lab and the workspaces")
     parser.add_argument("--central-only", action="store_true", help="skip the stock server")
     parser.add_argument("--central-results", type=Path, help="a central.json of before, to go on")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Compare central with a stock server."""
+    options = read_arguments()
     state = Path(os.environ.get("ISTHMUS_STATE", "/var/lib/isthmus")) / options.lab
     made = not (state / "clouds.yaml").exists()
     if made:
         topology = HERE / "topology.yaml"
-        subprocess.run(
-            [ISTHMUS, "lab", "up", "--name", options.lab, "--topology", topology], check=True
-        )
+        words = [ISTHMUS, "lab", "up", "--name", options.lab, "--topology", topology]
+        subprocess.run([*words, *(["--mariadb"] if options.mariadb else [])], check=True)
     os.environ["OS_CLIENT_CONFIG_FILE"] = str(state / "clouds.yaml")
     rows = yaml.safe_load((HERE / "differences.yaml").read_text()) or ()
     listed = {test for row in rows for test in row["tests"]}

@@ -15,7 +15,7 @@ from isthmus.lab.compute import image, render, services
 from isthmus.lab.compute.bring import ComputeRequest
 from isthmus.lab.compute.services import ComputeFiles, ComputeServices, People
 from isthmus.lab.plan import LabPlan, plan_lab
-from isthmus.lab.tier import maker
+from isthmus.lab.tier import maker, mariadb
 from isthmus.lab.topology import default_topology
 from isthmus.services import identity
 
@@ -180,5 +180,5 @@ def test_a_queue_answers_once_it_listens() -> None:
 
 def test_a_mariadb_keeps_its_temporary_tables_to_itself(tmp_path: Path) -> None:
     """One that starts removes each of its tmpdir: two in /tmp broke each other's installation."""
-    words = render.mariadb_words(tmp_path, "data", tmp_path / "s")
+    words = mariadb.mariadb_words(tmp_path, "data", tmp_path / "s")
     assert f"--tmpdir={tmp_path}" in words

@@ -197,6 +197,27 @@ def test_what_opens_one_tier_opens_no_other() -> None:
     assert held["central"] == {"neutron-central", "isthmus-xjob", *lanes}
 
 
+def test_a_tier_on_mariadb_has_its_own() -> None:
+    setting = services.Setting(
+        plan=PLAN,
+        passwords=PASSWORDS,
+        users={name: f"id-of-{name}" for name in PASSWORDS},
+        keystone_dir=Path("/lab/keystone"),
+        paste=render_paste("keystone = cors request_id authtoken\n"),
+        flavour=dict.fromkeys(("central", "site1", "site2"), Flavour.LOCAL),
+        mariadb=True,
+    )
+    for tier in PLAN.tiers:
+        home = PLAN.tier_dir(tier)
+        found = services.plan_tier(setting, tier)
+        (server,) = (each for each in found.early if each.name == f"{tier.name}.mariadb")
+        assert server.socket == f"{home}/mariadb.sock"
+        assert f"--datadir={home}/mariadb" in server.argv
+        url = read(found.files[home / "neutron.conf"])["database"]["connection"]
+        assert url.startswith("mysql+pymysql://root@localhost/neutron?")
+        assert f"unix_socket={server.socket}" in url
+
+
 @pytest.mark.parametrize("flavour", [Flavour.CENTRAL, Flavour.LOCAL])
 def test_the_lab_loads_what_operators_are_told_to_load(flavour: Flavour) -> None:
     """All plugins of ours, by the names that packages and the page of hooks have for them."""

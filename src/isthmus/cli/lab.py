@@ -85,6 +85,9 @@ def up(
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Horizon at central; see: isthmus lab dashboard.")
     ] = False,
+    mariadb: Annotated[
+        bool, typer.Option("--mariadb", help="Neutron on MariaDB, one each tier; not on SQLite.")
+    ] = False,
     cells: Annotated[
         int, typer.Option(help="How many cells each Nova has; hosts are dealt out in turn.", min=1)
     ] = 1,
@@ -113,6 +116,7 @@ def up(
             stock=stock,
             compute=request,
             horizon=get_horizon() if dashboard else None,
+            mariadb=mariadb,
         )
     except KeyboardInterrupt:
         progress.close()

@@ -23,20 +23,31 @@ PROGRAMS: Mapping[str, str] = {
     "ovn-northd": "ovn-central",
     "ovn-controller": "ovn-host",
 }
-#: What a Nova needs besides.
-COMPUTE_PROGRAMS: Mapping[str, str] = {
+#: What a MariaDB of a tier's own needs besides.
+MARIADB_PROGRAMS: Mapping[str, str] = {
     "mariadbd": "mariadb-server-core",
     "mariadb": "mariadb-client-core",
+}
+#: What a Nova needs besides.
+COMPUTE_PROGRAMS: Mapping[str, str] = {
+    **MARIADB_PROGRAMS,
     "rabbitmq-server": "rabbitmq-server",
 }
 _PROBE = "isthmus-probe"
 #: Free space that a lab needs for central and for each site, in MiB. A fresh lab of two sites has
 #: written 14 MiB; logs and databases grow.
 _TIER_MIB = 16
+#: What a MariaDB of a tier's own has written besides when a lab is up.
+_MARIADB_MIB = 128
 
 
-def check_machine(tools: Tools, *, compute: bool = False) -> None:
+def check_machine(tools: Tools, *, compute: bool = False, mariadb: bool = False) -> None:
     """Make sure that a lab can be made here; `compute` for one with a Nova.
+
+    Args:
+        tools: of the machine.
+        compute: whether the lab has a Nova.
+        mariadb: whether its Neutron is on MariaDB.
 
     Raises:
         Refused: this person may not.
@@ -44,7 +55,11 @@ def check_machine(tools: Tools, *, compute: bool = False) -> None:
     """
     if os.geteuid() != 0:
         raise errors.Refused("a lab needs root, to make network namespaces: run it with sudo")
-    needed = {**PROGRAMS, **(COMPUTE_PROGRAMS if compute else {})}
+    needed = dict(PROGRAMS)
+    if mariadb:
+        needed |= MARIADB_PROGRAMS
+    if compute:
+        needed |= COMPUTE_PROGRAMS
     missing = missing_programs(tools, needed)
     if missing:
         packages = " ".join(sorted({needed[name] for name in missing}))
@@ -56,18 +71,19 @@ def check_machine(tools: Tools, *, compute: bool = False) -> None:
         raise errors.Unsupported(f"this kernel or container does not allow: {'; '.join(lacks)}")
 
 
-def check_space(folder: Path, tiers: int) -> None:
+def check_space(folder: Path, tiers: int, *, mariadb: bool = False) -> None:
     """Make sure that the disk takes a lab: services that cannot write end silently, one by one.
 
     Args:
         folder: of all labs; it exists.
         tiers: of the lab: central, and its sites.
+        mariadb: whether each has one of its own.
 
     Raises:
         Exhausted: there is too little left.
     """
     free = shutil.disk_usage(folder).free >> 20
-    needed = tiers * _TIER_MIB
+    needed = tiers * (_TIER_MIB + (_MARIADB_MIB if mariadb else 0))
     if free < needed:
         raise errors.Exhausted(
             f"{folder} has {free} MiB left, and such a lab needs {needed}: free some, or set "

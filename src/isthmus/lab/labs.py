@@ -82,6 +82,7 @@ class Labs:
         stock: bool = False,
         compute: "ComputeRequest | None" = None,
         horizon: "Horizon | None" = None,
+        mariadb: bool = False,
     ) -> "OpenLab":
         """Create and start a lab.
 
@@ -92,6 +93,7 @@ class Labs:
             stock: whether its sites are plain ML2/OVN.
             compute: what the sites' Nova is to be, where they have one.
             horizon: serves its dashboard; None: it has none.
+            mariadb: whether each tier's Neutron has a MariaDB of its own, in the place of SQLite.
 
         Raises:
             Exists: there is a lab of that name, whole or not.
@@ -107,7 +109,7 @@ class Labs:
         check_lab_name(name)
         folder = self.folder / name
         self._check_absent(name)
-        check_machine(self._tools, compute=compute is not None)
+        check_machine(self._tools, compute=compute is not None, mariadb=mariadb)
         if compute is not None:
             compute.check(topology)
         with contextlib.ExitStack() as held:
@@ -115,7 +117,7 @@ class Labs:
             with self._choosing():
                 held.enter_context(self._taken(name))
                 self._check_absent(name)  # others may have come first
-                check_space(self.folder, 1 + len(topology.sites))
+                check_space(self.folder, 1 + len(topology.sites), mariadb=mariadb)
                 number = self._take_number(held)
                 plan = plan_lab(topology, name=name, number=number, folder=folder)
                 folder.mkdir(exist_ok=True, mode=0o700)
@@ -131,7 +133,7 @@ class Labs:
                 installed=self._find_installed(),
                 reporter=reporter,
                 stock=stock,
-                extras=Extras(compute=compute, horizon=horizon),
+                extras=Extras(compute=compute, horizon=horizon, mariadb=mariadb),
             ).run()
         return self.open(name)
 

@@ -6,6 +6,7 @@ and hypervisors are made on the other; then it forks every API at once.
 
 import contextlib
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.protocols import Api, Installed, Reporter, Tools, Zygote
-from isthmus.lab.tier import clouds, services
+from isthmus.lab.tier import clouds, mariadb, services
 from isthmus.lab.tier.maker import MARKER
 from isthmus.lab.tier.template import (
     NEUTRON_DB,
@@ -52,6 +53,7 @@ class Extras:
 
     compute: ComputeRequest | None = None  #: what the sites' Nova is to be
     horizon: Horizon | None = None  #: serves a dashboard of central
+    mariadb: bool = False  #: whether each tier's Neutron has a MariaDB of its own
 
 
 class Up:
@@ -87,6 +89,7 @@ class Up:
         self._stock = stock
         extras = extras or Extras()
         self._horizon, compute = extras.horizon, extras.compute
+        self._mariadb = extras.mariadb
         self._ledger = Ledger(plan.folder)
         self._setting: services.Setting
         self._compute = compute and Compute(
@@ -160,11 +163,11 @@ class Up:
             keystone_dir = plan.folder / "keystone"
             with ThreadPoolExecutor(max_workers=2) as pool:
                 keystone = pool.submit(self._templates.keystone, people)
-                neutron = pool.submit(self._templates.neutron).result()
+                neutron = pool.submit(self._neutron).result()
                 hosts = services.list_management_hosts(plan)
                 copy_keystone(keystone.result(), keystone_dir, hosts)
             for tier in plan.tiers:
-                copy_database(neutron, plan.tier_dir(tier) / NEUTRON_DB)
+                self._copy_neutron(neutron, plan.tier_dir(tier))
         flavour = {str(tier.name): self._flavour(tier) for tier in plan.tiers}
         return services.Setting(
             plan=plan,
@@ -174,7 +177,20 @@ class Up:
             paste=render.render_paste(self._installed.paste_file.read_text()),
             flavour=flavour,
             compute=compute,
+            mariadb=self._mariadb,
         )
+
+    def _neutron(self) -> Path:
+        if self._mariadb:
+            return mariadb.make_neutron(self._templates, self._tools)
+        return self._templates.neutron()
+
+    def _copy_neutron(self, template: Path, home: Path) -> None:
+        if self._mariadb:
+            home.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(template, home / mariadb.DATA)
+        else:
+            copy_database(template, home / NEUTRON_DB)
 
     def _add_dashboard(self, tiers: dict[str, services.TierServices], horizon: Horizon) -> None:
         with self._phase("Horizon's static files"):

@@ -24,6 +24,7 @@ from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import log_end, start, wait_until_up
 from isthmus.lab.protocols import Tools, Zygote
 from isthmus.lab.tier.maker import MARKER
+from isthmus.lab.tier.mariadb import DATA
 from isthmus.lab.tier.template import Templates
 from isthmus.model.host.process import ProcessId
 from isthmus.model.topology import Topology
@@ -179,4 +180,4 @@ class Compute:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
             path.write_text(text)
-        shutil.copytree(template, one.site.home / services.DATA)
+        shutil.copytree(template, one.site.home / DATA)

@@ -15,6 +15,7 @@ from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start
 from isthmus.lab.protocols import Tools
+from isthmus.lab.tier.mariadb import database_url, find_socket
 from isthmus.model.compute.adding import CellServers, NewCell
 from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.topology import Hypervisor, Tier
@@ -76,7 +77,7 @@ class SiteCells:
         place = f"{self.site.management_address}:{_MANAGEMENT_PORT}"
         self._enable_management(f"http://{place}/")
         return CellServers(
-            database=render.database_url(self.home / "mariadb.sock", ""),
+            database=database_url(find_socket(self.home), ""),
             queue=f"{self.site.address}:{RABBITMQ_PORT}",
             management=f"http://{admin['name']}:{admin['password']}@{place}",
             reached_from="localhost",

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from isthmus.lab.plan import KEYSTONE_PORT, METADATA_PORT, RABBITMQ_PORT
+from isthmus.lab.tier.mariadb import database_url
 from isthmus.services.render import Sections, render_sections
 
 #: Databases on a site's MariaDB. `CELL0` is where Nova keeps servers that no host took.
@@ -71,11 +72,6 @@ def cell_database(number: int) -> str:
 def cell_name(number: int) -> str:
     """Return the name of a cell, which is its vhost's too."""
     return f"cell{number}"
-
-
-def database_url(socket: Path, name: str) -> str:
-    """Return the SQLAlchemy URL of a database of a site's MariaDB."""
-    return f"mysql+pymysql://root@localhost/{name}?unix_socket={socket}&charset=utf8mb4"
 
 
 def transport_url(site: ComputeSite, vhost: str) -> str:
@@ -215,38 +211,6 @@ def render_glance(site: ComputeSite, paste_file: Path) -> str:
             "paste_deploy": {"flavor": "keystone", "config_file": paste_file},
             "oslo_concurrency": {"lock_path": site.home / "lock"},
         }
-    )
-
-
-def mariadb_words(folder: Path, data: str, socket: Path) -> tuple[str, ...]:
-    """Return the command of a MariaDB that answers on its socket alone, as small as it can be.
-
-    Args:
-        folder: holds its data.
-        data: name of the folder of the data in it.
-        socket: where it answers.
-    """
-    return (
-        "mariadbd",
-        "--no-defaults",
-        f"--datadir={folder / data}",
-        # A server that starts removes each temporary table of its tmpdir, other servers' too.
-        f"--tmpdir={folder}",
-        f"--socket={socket}",
-        f"--pid-file={folder / 'mariadb.pid'}",
-        "--user=root",
-        "--skip-networking",
-        "--skip-log-bin",
-        "--performance-schema=OFF",
-        "--innodb-buffer-pool-size=24M",
-        "--innodb-log-file-size=16M",
-        "--innodb-log-buffer-size=1M",
-        # The lab's data need not outlive a crash of the machine.
-        "--innodb-flush-log-at-trx-commit=0",
-        "--key-buffer-size=1M",
-        "--aria-pagecache-buffer-size=1M",
-        "--max-connections=400",
-        "--character-set-server=utf8mb4",
     )
 
 

@@ -18,6 +18,7 @@ from isthmus.lab.plan import (
 )
 from isthmus.lab.process.program import Program
 from isthmus.lab.tier.maker import Maker
+from isthmus.lab.tier.mariadb import find_socket, plan_mariadb
 from isthmus.model.topology import Hypervisor, Tier
 from isthmus.services import identity
 
@@ -47,7 +48,6 @@ ZYGOTE_ENV: Mapping[str, str] = {"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}
 #: Debian's; the one on the path becomes another user first.
 _RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 RABBITMQ_PLUGINS = "/usr/lib/rabbitmq/bin/rabbitmq-plugins"
-DATA = "mariadb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def plan_compute(
         address=site.address,
         management_address=site.management_address,
         home=home,
-        socket=home / "mariadb.sock",
+        socket=find_socket(home),
         user=user,
         password=people.passwords[user],
         user_id=people.ids[user],
@@ -128,7 +128,7 @@ def plan_compute(
         site=wanted,
         files=texts,
         folders=(home / "images", home / "staging", home / "lock", home / "mnesia"),
-        early=(_mariadb(make, wanted), _rabbitmq(make, site)),
+        early=(plan_mariadb(make), _rabbitmq(make, site)),
         middle=_apis(make, site),
         late=(
             _worker(make, "superconductor", "nova-conductor", home / "nova.conf"),
@@ -177,11 +177,6 @@ def _compute_host(plan: LabPlan, host: Hypervisor) -> ComputeHost:
         lab=plan.folder,
         guest_prefix=f"{prefix(plan.name)}i-",
     )
-
-
-def _mariadb(make: Maker, site: ComputeSite) -> Program:
-    words = render.mariadb_words(make.home, DATA, site.socket)
-    return make.program("mariadb", words[0], *words[1:], socket=str(site.socket))
 
 
 def _rabbitmq(make: Maker, site: Tier) -> Program:

@@ -4,21 +4,16 @@ Its schemas take a minute of migrations; a copy takes less than a second. The ce
 hold Nova's placeholders in the place of addresses, so that one template is for every site.
 """
 
-import signal
 import sys
-import time
 from pathlib import Path
 
-from isthmus import errors
 from isthmus.lab.compute import render
-from isthmus.lab.compute.services import DATA, ZYGOTE_ENV
+from isthmus.lab.compute.services import ZYGOTE_ENV
 from isthmus.lab.protocols import Tools
-from isthmus.lab.tier.maker import MARKER
+from isthmus.lab.tier import mariadb
+from isthmus.lab.tier.mariadb import DATA, build_data, database_url, run_sql
 from isthmus.lab.tier.template import BUILD_TIMEOUT_S, Templates, digest, versions
 from isthmus.services.render import render_sections
-
-_START_TIMEOUT_S = 60
-_POLL_S = 0.05
 
 
 def make_databases(templates: Templates, tools: Tools, cells: int) -> Path:
@@ -33,46 +28,21 @@ def make_databases(templates: Templates, tools: Tools, cells: int) -> Path:
         IsthmusError: it could not be made.
     """
     made_of = versions("nova", "openstack-placement", "glance", "oslo-db")
-    sources = [Path(render.__file__), Path(__file__)]
+    sources = [Path(render.__file__), Path(mariadb.__file__), Path(__file__)]
     sources.append(Path(__file__).parents[2] / "nova" / "create.py")
     key = digest(made_of, str(cells), *(source.read_text() for source in sources))
-    return templates.made(f"compute-{key}", lambda folder: _build(folder, tools, cells)) / DATA
 
+    def build(folder: Path) -> None:
+        build_data(folder, tools, lambda socket: _fill(folder, socket, tools, cells))
 
-def _build(folder: Path, tools: Tools, cells: int) -> None:
-    socket = folder / "s"
-    tools.run(
-        [
-            "mariadb-install-db",
-            "--no-defaults",
-            f"--datadir={folder / DATA}",
-            f"--tmpdir={folder}",
-            "--user=root",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-            "--innodb-log-file-size=16M",
-        ],
-        timeout_s=BUILD_TIMEOUT_S,
-    )
-    words = render.mariadb_words(folder, DATA, socket)
-    log, env = folder / "mariadb.log", {MARKER: str(folder)}
-    process = tools.processes.spawn(words, netns=None, log=log, env=env)
-    try:
-        _await_socket(socket, log)
-        _fill(folder, socket, tools, cells)
-    finally:
-        tools.processes.send(process, signal.SIGTERM)
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while tools.processes.is_alive(process) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
+    return templates.made(f"compute-{key}", build) / DATA
 
 
 def _fill(folder: Path, socket: Path, tools: Tools, cells: int) -> None:
     names = [render.API, render.CELL0, render.PLACEMENT, render.GLANCE]
     own = [render.cell_database(number) for number in range(1, cells + 1)]
-    client = ["mariadb", "--no-defaults", f"--socket={socket}", "-uroot"]
     making = "".join(f"CREATE DATABASE {name} CHARACTER SET utf8mb3;" for name in [*names, *own])
-    tools.run([*client, "-e", making])
+    run_sql(tools, socket, making)
     programs = Path(sys.executable).parent
     confs = _write_confs(folder, socket)
     commands: list[list[str | Path]] = [
@@ -86,7 +56,7 @@ def _fill(folder: Path, socket: Path, tools: Tools, cells: int) -> None:
 
 def _write_confs(folder: Path, socket: Path) -> dict[str, Path]:
     def url(name: str) -> dict[str, object]:
-        return {"connection": render.database_url(socket, name)}
+        return {"connection": database_url(socket, name)}
 
     sections: dict[str, dict[str, dict[str, object]]] = {
         "placement": {"placement_database": url(render.PLACEMENT)},
@@ -101,11 +71,3 @@ def _write_confs(folder: Path, socket: Path) -> dict[str, Path]:
     for name, path in paths.items():
         path.write_text(render_sections(sections[name]))
     return paths
-
-
-def _await_socket(socket: Path, log: Path) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while not socket.exists():
-        if time.monotonic() > deadline:
-            raise errors.StepFailed(f"MariaDB does not answer; its log: {log.read_text()[-800:]}")
-        time.sleep(_POLL_S)

@@ -16,6 +16,7 @@ from isthmus.lab.plan import (
 )
 from isthmus.lab.process.program import Program
 from isthmus.lab.tier.maker import Maker
+from isthmus.lab.tier.mariadb import NEUTRON, database_url, find_socket, plan_mariadb
 from isthmus.lab.tier.template import KEYSTONE_DB, NEUTRON_DB
 from isthmus.model.topology import Hypervisor, Tier
 from isthmus.services import identity, logins, render
@@ -39,6 +40,7 @@ PRELOAD = (
     "keystone.server.flask.core",
     "keystonemiddleware.auth_token",
     "cheroot.wsgi",
+    "pymysql",
     "isthmus.neutron.db.sqlite",
     "isthmus.neutron.central.plugin",
     "isthmus.neutron.local.plugin",
@@ -59,6 +61,7 @@ class Setting:
     paste: str  #: what every Neutron's api-paste.ini says
     flavour: Mapping[str, render.Flavour]  #: by tier
     compute: bool = False  #: whether the sites have a Nova
+    mariadb: bool = False  #: whether each tier's Neutron has a MariaDB, in the place of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,8 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
         _policy_file(home): render.render_policy(own_services),
     }
     early = [make.memcached()]
+    if setting.mariadb:
+        early.append(plan_mariadb(make))
     middle = [
         make.api("keystone", keystone_conf, KEYSTONE_PORT, tier),
         make.api("neutron", neutron_conf, NEUTRON_PORT, tier),
@@ -202,7 +207,7 @@ def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
         flavour=flavour,
         host=f"{tier.name}-api",
         state_dir=home,
-        database=render.sqlite_url(home / NEUTRON_DB),
+        database=_database(setting, home),
         paste_file=_paste_file(home),
         policy_file=_policy_file(home),
         base_mac=f"fa:16:{tier.number:02x}:00:00:00",
@@ -219,6 +224,12 @@ def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
         isthmus={} if tier.is_central else _site_options(setting, tier),
         extra=_say_more(setting, tier),
     )
+
+
+def _database(setting: Setting, home: Path) -> str:
+    if setting.mariadb:
+        return database_url(find_socket(home), NEUTRON)
+    return render.sqlite_url(home / NEUTRON_DB)
 
 
 def _say_more(setting: Setting, tier: Tier) -> render.Sections:

@@ -59,7 +59,7 @@ class Templates:
 
     def neutron(self) -> Path:
         """Return a Neutron database file: schema of Neutron and of ours, stamped, without rows."""
-        key = digest(versions("neutron", "neutron-lib", "oslo-db"), _migrations())
+        key = digest(versions("neutron", "neutron-lib", "oslo-db"), digest_migrations())
 
         def build(folder: Path) -> None:
             url = render.sqlite_url(folder / NEUTRON_DB)
@@ -186,8 +186,8 @@ def versions(*distributions: str) -> str:
     return ",".join(f"{name}={importlib.metadata.version(name)}" for name in distributions)
 
 
-def _migrations() -> str:
-    """Digest the files that say what our own tables look like."""
+def digest_migrations() -> str:
+    """Return a digest of the files that say what our own tables look like."""
     package = Path(__file__).parents[2]
     database = package / "neutron" / "db"
     sources = [
