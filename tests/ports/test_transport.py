@@ -17,8 +17,7 @@ from keystoneauth1.identity import v3
 from oslo_config import cfg
 
 from isthmus import errors
-from isthmus.clients.http import central as central_module
-from isthmus.clients.http import lab_cloud
+from isthmus.clients.http import central_link, lab_cloud
 from isthmus.clients.http.breaker import LAST_PROBE_S, Breaker
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.cloud import PersonalCloud
@@ -156,7 +155,7 @@ def test_a_report_that_is_given_up_tells_nothing_of_the_link(
     hostile: Callable[[Answer], Hostile], monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     """A small call does: where it is answered, people's calls go out."""
-    monkeypatch.setattr(central_module, "_SLOW_S", SOON.read_s + 1)
+    monkeypatch.setattr(central_link, "_SLOW_S", SOON.read_s + 1)
 
     def slow(sock: socket.socket, over: threading.Event) -> None:
         if there and "site-reports" not in server.heard[-1]:

@@ -11,7 +11,7 @@ from keystoneauth1 import access, exceptions
 from keystoneauth1.identity.generic import Password
 from typing_extensions import override
 
-from isthmus.clients.http.kept_login import LONGEST_S, KeptLogin, find_logins_dir
+from isthmus.clients.http.login.kept import LONGEST_S, KeptLogin, find_logins_dir
 
 NOW = datetime.datetime.now(datetime.UTC)
 

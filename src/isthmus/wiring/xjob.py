@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from isthmus.clients.http.delivery import CentralSource, SiteCarrier
-from isthmus.clients.http.lane_login import LaneLogins
+from isthmus.clients.http.login.lane import LaneLogins
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.clients.http.transport import Timeouts
 from isthmus.clients.machine.clock import SystemClock

@@ -12,7 +12,7 @@ from openstack import exceptions
 
 from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
-from isthmus.clients.http.kept_login import KeptLogin, find_logins_dir
+from isthmus.clients.http.login.kept import KeptLogin, find_logins_dir
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.clients.http.transport import MIB, Timeouts, bound
 
