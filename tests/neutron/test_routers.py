@@ -7,9 +7,13 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import User, tenant
+from tests.neutron.server import ADMIN, User, tenant
 from tests.neutron.test_local_apply import carried
+from tests.neutron.test_provider_networks import ask
 
+from isthmus.federation.audits.audit import audit
+from isthmus.federation.audits.holdings import parse_holdings
+from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import SITE_MAPPINGS
 from isthmus.testing.until import until
 
@@ -219,3 +223,44 @@ def test_a_router_hears_of_its_network_that_comes_where_it_is_already(
     central.clear_journal()
     central.bundle("site1", "port", port["id"], project=user.project)
     assert {("network", two["id"]), ("router", router["id"])} <= central.jobs("site1")
+
+
+def test_the_audit_of_one_network_takes_its_routers_for_what_they_are(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    """Interfaces and gateways are no ports too many there, and a router that differs is told."""
+    user = tenant(uuid.uuid4().hex)
+    one, subnet = make_network(central, user, "10.21.0.0/24")
+    two, other = make_network(central, user, "10.22.0.0/24")
+    external = ask(central, "narrow", ["zone1"], **{"router:external": True}).only()
+    outside = {"cidr": "172.31.21.0/24", "ip_version": 4, "network_id": external["id"]}
+    central.create("subnet", ADMIN, enable_dhcp=False, **outside)
+    apart, _ = make_network(central, user, "10.23.0.0/24")
+    for network in (one, two, apart):
+        site1.create("port", user, network_id=network["id"])
+    router = central.create("router", user, name="r")
+    for joined in (subnet, other):
+        assert join(central, router, user, subnet_id=joined["id"]).status == 200
+    gateway = {"router": {"external_gateway_info": {"network_id": external["id"]}}}
+    path = f"/v2.0/routers/{router['id']}"
+    assert central.call("PUT", path, gateway, user).status == 200
+    carried(central, site1)
+
+    def find(network: Any) -> list[tuple[str, str]]:
+        wanted, held = (
+            parse_holdings(
+                server.call("GET", f"/v2.0/site-holdings?network_id={network['id']}").only()[0]
+            )
+            for server in (central, site1)
+        )
+        found = audit(wanted, {SiteName("site1"): held}).findings
+        return [(verdict.code, verdict.subject.name) for verdict in found]
+
+    for network in (one, two, external, apart):
+        until(lambda network=network: not find(network), what=f"clean: {find(network)}")
+    with site1.database(write=True) as connection:
+        renamed = "UPDATE routers SET name = 'mine' WHERE id = :id"
+        connection.execute(sa.text(renamed), {"id": router["id"]})
+    for network in (one, two, external):
+        assert find(network) == [("router.different", router["id"])]
+    assert find(apart) == []

@@ -245,7 +245,7 @@ def _with_network(
 
 
 def _by_mapping(
-    resource: Resource, central: Holdings, site: Holdings, here: Collection[str]
+    resource: Resource, central: Holdings, site: Holdings, _here: Collection[str]
 ) -> _Compared:
     """Objects that central has mapped to the site, and those that the site has as central's.
 
@@ -256,7 +256,9 @@ def _by_mapping(
     mapped = _mapped(resource.kind, central, site.name)
     wanted = _of(central.objects[resource.kind], "id", mapped)
     if resource.kind is ResourceType.ROUTER:
-        wanted = {one: _at(site.name, row, here) for one, row in wanted.items()}
+        # Its interfaces on other networks count as well where one network is looked at.
+        present = _mapped(ResourceType.NETWORK, central, site.name)
+        wanted = {one: _at(site.name, row, present) for one, row in wanted.items()}
     return (
         wanted,
         _of(site.objects[resource.kind], "id", mapped | _mapped(resource.kind, site, site.name)),

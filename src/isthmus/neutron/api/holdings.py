@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import rbac_db_models as rbac
+from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
@@ -26,6 +27,8 @@ Part = Callable[[list[str]], Any]
 
 #: What is made here of what Neutron shows under other names.
 _MADE = frozenset({"sharing", "rules", "rule_texts"})
+#: Owners of the ports of routers.
+_OF_ROUTERS = [*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW]
 #: What a rule of a security group lets through.
 _RULE = (
     "id",
@@ -163,10 +166,16 @@ def collect_leases(networks: list[str]) -> list[listing.Row]:
 
 
 def collect_mappings(networks: list[str]) -> list[listing.Row]:
-    """Read the site mappings of networks, with those of their subnets and ports."""
+    """Read the site mappings of networks, with those of their subnets, ports and routers.
+
+    Where a router is told to have an interface depends on its other networks as well.
+    """
     ids = None
     if networks:
-        ids = [*networks, *_find_ids("get_subnets", networks), *_find_ids("get_ports", networks)]
+        routers = list_routers(networks)
+        joined = {one["network_id"] for one in _find_router_ports("device_id", routers)}
+        ids = [*joined.union(networks), *routers]
+        ids += [*_find_ids("get_subnets", networks), *_find_ids("get_ports", networks)]
     with reading(n_context.get_admin_context()) as connection:
         return listing.to_rows(mapping.list_rows(connection, ids), None)
 
@@ -213,6 +222,23 @@ def epoch_of(get_witness: Callable[[], Witness]) -> Part:
         }
 
     return read
+
+
+def list_routers(networks: list[str]) -> list[str]:
+    """List the routers that are on networks, with an interface or a gateway."""
+    return sorted({one["device_id"] for one in _find_router_ports("network_id", networks)})
+
+
+def _find_router_ports(name: str, values: list[str]) -> list[dict[str, str]]:
+    """List the interfaces and gateways of routers that have one of these values."""
+    if not values:
+        return []
+    found: list[dict[str, str]] = directory.get_plugin().get_ports(
+        n_context.get_admin_context(),
+        {name: values, "device_owner": _OF_ROUTERS},
+        fields=["device_id", "network_id"],
+    )
+    return found
 
 
 def _find_ids(method: str, networks: list[str]) -> list[str]:

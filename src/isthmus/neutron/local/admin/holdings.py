@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
@@ -50,18 +49,7 @@ def _shadows(networks: list[str]) -> Any:
 def _ovn(networks: list[str]) -> Any:
     if not networks:
         return dataplane.collect()
-    return dataplane.collect(Part(networks=networks, routers=_list_routers(networks)))
-
-
-def _list_routers(networks: list[str]) -> list[str]:
-    """List the routers that are on networks."""
-    owners = [*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW]
-    found = directory.get_plugin().get_ports(
-        n_context.get_admin_context(),
-        {"network_id": networks, "device_owner": owners},
-        fields=["device_id"],
-    )
-    return sorted({str(one["device_id"]) for one in found})
+    return dataplane.collect(Part(networks=networks, routers=holdings.list_routers(networks)))
 
 
 _PARTS: Mapping[str, holdings.Part] = {
