@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.inside import Inside
-from tests.acceptance.shell import job, small_cloud
+from tests.acceptance.shell import NET, job, small_cloud
 
 
 @pytest.fixture
@@ -186,3 +186,18 @@ def test_a_name_that_is_not_utf_8_or_has_no_end_is_refused(
     assert "bug" not in ran.stderr
     ran = shell.run(*words, "x" * 20_000, code=2, says="xxx[.]{3}")
     assert len(ran.stderr) < 1000
+
+
+@pytest.mark.parametrize("arguments", [("job", "list"), ("job", "refused"), ("event", "list")])
+def test_a_resource_is_found_by_its_name(two: Inside, arguments: tuple[str, ...]) -> None:
+    rows = [job(1, created_at="2026-01-01T00:00:00Z"), job(2, resource_id=NET)]
+    for one in rows:
+        one |= {"number": 1, "what": "job.parked", "who": "xjob", "details": "", "attributes": []}
+        one |= {"reason": "", "changed_at": one["created_at"]}
+    for collection in ("site-jobs", "site-refusals", "site-events"):
+        two.cloud.rows[collection] = rows
+    (found,) = two.data(*arguments, "--resource", "net1")
+    assert found["resource_id"] == NET
+    assert two.data(*arguments, "--resource", NET) == [found]
+    says = "^error: nothing is called 'net11' at central"
+    two.run(*arguments, "--resource", "net11", code=2, says=says)

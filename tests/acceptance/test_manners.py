@@ -51,6 +51,9 @@ def member(shell: Inside) -> Inside:
         (("--install-completion", "fish"), "takes no name of one: run it from fish"),
         (("job", "retry", "nosuch"), "^error: there is no job nosuch: a job goes when it is done"),
         (("job", "cancel", "nosuch"), "^error: there is no job nosuch: a job goes when it is done"),
+        (("job", "list", "--state", "prked"), "'--state': 'prked' is not one of 'waiting'"),
+        (("site", "resync", "site1", "--wait", "x"), "'--wait': it must be a number"),
+        (("job", "list", "--limit", "0"), "'--limit': it must be 1 or more"),
         (("job", "list", "--older-than", "1w"), "say for instance 90s, 10m, 2h or 1d"),
     ],
 )

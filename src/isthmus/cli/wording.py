@@ -1,13 +1,18 @@
 """How the help of commands reads on a terminal of 80 columns.
 
 Typer shows types of Python (`<bool>`, `<list[a|b|c]>`) and keeps the line ends of docstrings; here
-they become the words of the reference page. A command is reworded when it is loaded.
+they become the words of the reference page, and so does what it says of a value that is wrong. A
+command is reworded when it is loaded.
 """
 
 import enum
 import inspect
 from pathlib import Path
 from typing import Any, get_args
+
+import typer
+
+from isthmus.model.form import say_fault
 
 #: What a value of a type is called.
 WORDS: dict[type, str] = {str: "TEXT", int: "NUMBER", float: "NUMBER", Path: "FILE"}
@@ -20,6 +25,7 @@ def reword(command: Any) -> Any:
     command.help = _join_lines(command.help)
     for one in command.params:
         _reword_parameter(one)
+        _reword_fault(one)
     get_help = command.get_help_option
 
     def get_help_option(ctx: Any) -> Any:
@@ -61,6 +67,22 @@ def _reword_parameter(one: Any) -> None:
     if len(one.metavar) > _MOST_CHOICES:
         one.metavar = "WORD"
         one.help = f"{(one.help or '').rstrip('.')}: {', '.join(choices)}."
+
+
+def _reword_fault(one: Any) -> None:
+    """Have it say of a wrong value what is wanted; Typer hands the validator's words on."""
+    process = one.process_value
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        try:
+            return process(ctx, value)
+        except typer.BadParameter as error:
+            for fault in getattr(error.__cause__, "errors", list)()[:1]:
+                said = say_fault(fault["type"], fault.get("ctx", {}), error.message)
+                error.message = f"{said.rstrip('.')}."
+            raise
+
+    one.process_value = process_value
 
 
 def _reword_argument(one: Any) -> None:

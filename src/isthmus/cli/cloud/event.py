@@ -6,7 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import complete, render
-from isthmus.cli.cloud.names import Long, add_names, choose_columns, show_named
+from isthmus.cli.cloud.names import (
+    Long,
+    Resources,
+    add_names,
+    choose_columns,
+    find_resources,
+    show_named,
+)
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, parse_moment
 from isthmus.cli.render import Format
 
@@ -28,10 +35,7 @@ def list_events(
         list[str] | None,
         typer.Option("--site", help="Only of this site.", autocompletion=complete.sites),
     ] = None,
-    resource: Annotated[
-        list[str] | None,
-        typer.Option("--resource", metavar="ID", help="Only of the object with this id."),
-    ] = None,
+    resource: Resources = None,
     what: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,8 +69,9 @@ def list_events(
 
     chosen: dict[str, Any] = {"site": site, "resource_id": resource, "what": what, "who": who}
     chosen |= {"since": parse_moment(since), "until": parse_moment(until)}
-    filters = {name: value for name, value in chosen.items() if value not in (None, [])}
     api = Admin(os_cloud).api
+    chosen = find_resources(api, chosen)
+    filters = {name: value for name, value in chosen.items() if value not in (None, [])}
     found = api.iterate(
         "site_event",
         sort_key="number",

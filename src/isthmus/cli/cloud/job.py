@@ -7,7 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import complete, render
-from isthmus.cli.cloud.names import RESOURCE, Long, add_names, choose_columns, show_named
+from isthmus.cli.cloud.names import (
+    RESOURCE,
+    Long,
+    Resources,
+    add_names,
+    choose_columns,
+    find_resources,
+    show_named,
+)
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, Wait, confirm, parse_duration
 from isthmus.cli.render import Format
 from isthmus.cli.watch import see_through
@@ -27,9 +35,6 @@ Sites = Annotated[
     typer.Option("--site", help="Only for this site.", autocompletion=complete.sites),
 ]
 Types = Annotated[list[ResourceType] | None, typer.Option("--type", help="Only of this type.")]
-Resources = Annotated[
-    list[str] | None, typer.Option("--resource", help="Only of the object with this id.")
-]
 States = Annotated[list[JobState] | None, typer.Option("--state", help="Only in this state.")]
 OlderThan = Annotated[
     str | None, typer.Option(metavar="SPAN", help="Only if first noted so long ago: 90s, 10m, 2h.")
@@ -84,6 +89,7 @@ def list_jobs(
     api = _open(os_cloud).api
     if limit is not None:
         options["page_size"] = min(limit, 500)
+    options = find_resources(api, options)
     rows = api.iterate("site_job", marker=marker, sort_key="created_at", sort_dir="asc", **options)
     chosen = [*itertools.islice(rows, limit)]
     _require_found(api, site, chosen)
@@ -116,6 +122,7 @@ def list_refused(
     wanted = {"site": site, "resource_id": resource}
     filters = {name: value for name, value in wanted.items() if value}
     api = _open(os_cloud).api
+    filters = find_resources(api, filters)
     rows = [*api.iterate("site_refusal", sort_key="created_at", sort_dir="asc", **filters)]
     _require_found(api, site, rows)
     empty = "" if rows else _say_empty(api, "Nothing is refused")
@@ -200,7 +207,7 @@ def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tu
     api = _open(cloud).api
     if ids:
         return api, _find(api, ids)
-    rows = api.list("site_job", **filters)
+    rows = api.list("site_job", **find_resources(api, filters))
     _require_found(api, filters.get("site"), rows)
     return api, [row["id"] for row in rows]
 

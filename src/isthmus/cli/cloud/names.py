@@ -2,18 +2,23 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isthmus import errors
 from isthmus.cli.render import Row
+from isthmus.model.form import is_id
 from isthmus.model.resource import RESOURCES, ResourceType
 
 if TYPE_CHECKING:
     from isthmus.clients.http.admin import AdminApi
 
+Resources = Annotated[
+    list[str] | None,
+    typer.Option("--resource", help="Only of the objects with this id or name."),
+]
 Long = Annotated[bool, typer.Option("--long", help="Ids beside names.")]
 
 #: What Neutron calls the types; of others there is no name, or none that is found by id.
@@ -27,6 +32,29 @@ _MOST = 500
 
 #: The name stands under it where a row may be about anything.
 RESOURCE = "resource_name"
+
+
+def find_resources(api: "AdminApi", filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters with the ids of what is meant by names; a name may be that of several.
+
+    Raises:
+        NotFound: nothing has that name.
+    """
+    ids: list[str] = []
+    for word in filters.get("resource_id") or ():
+        found = [word] if is_id(word) else _find_named(api, word)
+        if not found:
+            raise errors.NotFound(
+                f"nothing is called {word!r} at central: what is gone has an id alone"
+            )
+        ids += found
+    return {**filters, "resource_id": ids} if ids else dict(filters)
+
+
+def _find_named(api: "AdminApi", name: str) -> list[str]:
+    return [
+        one for called in dict.fromkeys(_CALLED.values()) for one in api.find_named(called, name)
+    ]
 
 
 def _get_type(row: Row) -> str:

@@ -162,6 +162,11 @@ class AdminApi:
         near = "" if is_id(id_or_name) else name_near(id_or_name, self.list_names(resource))
         raise errors.NotFound(f"there is no {resource} {id_or_name!r}{near}")
 
+    def find_named(self, resource: str, name: str) -> Sequence[str]:
+        """Return the ids of those of Neutron's own resources that have a name."""
+        rows = self._client.get_all(resource, name=name, fields=["id"])
+        return [str(row["id"]) for row in rows]
+
     def list_bindings(self, port_id: str) -> Sequence[Row]:
         """List the bindings of a port: of one whose server moves there are two.
 

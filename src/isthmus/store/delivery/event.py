@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model.form import name_near
 from isthmus.model.intent import Event, What
 from isthmus.store.sql.clock import is_older, utc_after, utc_now
 from isthmus.store.sql.page import Page, select_page
@@ -118,7 +119,8 @@ def _spell_out(words: Sequence[str]) -> list[What]:
     for word in words:
         meant = [one for one in What if one == word or one.startswith(f"{word}.")]
         if not meant:
-            raise errors.Invalid(f"{word!r} is nothing that events tell of")
+            near = name_near(word, [*What])
+            raise errors.Invalid(f"{word!r} is nothing that events tell of{near}")
         found += meant
     return found
 
