@@ -25,6 +25,7 @@ PAGES = (
     "provider.md",
     "trunk.md",
     "qos.md",
+    "names.md",
 )
 #: What a page may make, by the paths of Neutron's API.
 RESOURCES = {

@@ -8,7 +8,7 @@ import pytest
 from isthmus import errors
 from isthmus.lab import opened
 from isthmus.lab.network import vlans
-from isthmus.lab.network.dhcp import SCRIPT, client_command, leases_file
+from isthmus.lab.network.dhcp import SCRIPT, client_command, leases_file, resolv_files
 from isthmus.lab.network.server import STATIC, Servers, choose_mode
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import plan_lab
@@ -65,6 +65,7 @@ def test_script_sets_address_routes_and_name_servers(tmp_path: Path) -> None:
         new_subnet_mask="255.255.255.0",
         new_interface_mtu="1442",
         new_routers="10.0.0.1",
+        new_domain_name="example.org",
         new_domain_name_servers="9.9.9.9 8.8.8.8",
     )
     assert asked == [
@@ -72,7 +73,12 @@ def test_script_sets_address_routes_and_name_servers(tmp_path: Path) -> None:
         "-4 addr replace 10.0.0.5/255.255.255.0 dev eth0",
         "-4 route replace default via 10.0.0.1 dev eth0",
     ]
-    assert (tmp_path / "a.resolv").read_text() == "nameserver 9.9.9.9\nnameserver 8.8.8.8\n"
+    said = "search example.org\nnameserver 9.9.9.9\nnameserver 8.8.8.8\n"
+    four, six = resolv_files(tmp_path, "a")
+    assert four.read_text() == said
+    # The client of the other version of IP, which is told of nobody, leaves it alone.
+    run_script(tmp_path, reason="BOUND6", new_ip6_address="fd00::5", new_ip6_prefixlen="128")
+    assert (four.read_text(), six.read_text()) == (said, "")
 
 
 def test_classless_routes_take_the_place_of_routers(tmp_path: Path) -> None:

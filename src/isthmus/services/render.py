@@ -50,7 +50,7 @@ class _Plugins:
     mechanisms: str
     services: str
     ipam: str
-    extensions: str = "port_security,qos"
+    extensions: str = "port_security,qos,dns"
 
 
 _PLUGINS = {
@@ -67,7 +67,7 @@ _PLUGINS = {
         services="isthmus_local,isthmus_local_router,isthmus_local_qos,isthmus_local_trunk,"
         "segments",
         ipam="isthmus_local",
-        extensions="port_security,qos,isthmus_keys",
+        extensions="port_security,qos,isthmus_keys,dns",
     ),
     Flavour.STOCK: _Plugins(
         core="ml2",

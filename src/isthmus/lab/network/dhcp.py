@@ -22,11 +22,14 @@ SCRIPT = r"""#!/bin/sh
 # Called by dhclient in a lab server's namespace; dhclient-script(8) tells the variables.
 folder=$(dirname "$0")
 
+# What the server's resolver is to read, a file for each version of IP.
 name_servers() {
-    : >"$folder/$LAB_SERVER.resolv"
-    for server in $new_domain_name_servers $new_dhcp6_name_servers; do
-        echo "nameserver $server" >>"$folder/$LAB_SERVER.resolv"
-    done
+    {
+        for domain in $new_domain_name $new_dhcp6_domain_search; do echo "search ${domain%.}"; done
+        for server in $new_domain_name_servers $new_dhcp6_name_servers; do
+            echo "nameserver $server"
+        done
+    } >"$folder/$LAB_SERVER.$1.resolv"
 }
 
 # Octets of RFC 3442: length of the prefix, its significant octets, the router.
@@ -59,14 +62,14 @@ case $reason in
                 ip -4 route replace default via "$router" dev "$interface"
             done
         fi
-        name_servers ;;
+        name_servers 4 ;;
     EXPIRE | FAIL | RELEASE | STOP)
         [ -z "$old_ip_address" ] ||
             ip -4 addr del "$old_ip_address/$old_subnet_mask" dev "$interface" ;;
     BOUND6 | RENEW6 | REBIND6)
         [ -z "$new_ip6_address" ] ||
             ip -6 addr replace "$new_ip6_address/$new_ip6_prefixlen" dev "$interface" nodad
-        name_servers ;;
+        name_servers 6 ;;
     EXPIRE6 | RELEASE6 | STOP6)
         [ -z "$old_ip6_address" ] ||
             ip -6 addr del "$old_ip6_address/$old_ip6_prefixlen" dev "$interface" ;;
@@ -78,6 +81,20 @@ exit 0
 def leases_file(folder: Path, server: str, mode: Sequence[str]) -> Path:
     """Return where a client keeps its leases."""
     return folder / f"{server}.{''.join(mode).replace('-', '')}.leases"
+
+
+def resolv_files(folder: Path, server: str) -> list[Path]:
+    """Return where clients write of whom a server asks for names: by IPv4, and by IPv6."""
+    return [folder / f"{server}.{version}.resolv" for version in (4, 6)]
+
+
+def with_resolver(file: Path, command: Sequence[str]) -> list[str]:
+    """Return a command that has a file in the place of `/etc/resolv.conf`, and runs another.
+
+    A server shares the machine's files, and would ask whom the machine asks.
+    """
+    script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, str(file), *command]
 
 
 def client_command(folder: Path, server: str, link: str, mode: Sequence[str]) -> tuple[str, ...]:

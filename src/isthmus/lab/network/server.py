@@ -163,7 +163,8 @@ class Servers:
         Raises:
             NotFound: there is none of that name.
         """
-        return self._tools.interact(command, netns=self.get_netns(name))
+        netns = self.get_netns(name)
+        return self._tools.interact(self._with_resolver(name, command), netns=netns)
 
     def run(self, name: str, command: Sequence[str], timeout_s: float = 60) -> tuple[int, str]:
         """Run a command in a server; gives its exit code and what it said.
@@ -173,8 +174,20 @@ class Servers:
             TimedOut: it did not end in time.
         """
         netns = self.get_netns(name)
+        command = self._with_resolver(name, command)
         done = self._tools.run(command, netns=netns, timeout_s=timeout_s, check=False)
         return done.exit_code, done.stdout + done.stderr
+
+    def _with_resolver(self, name: str, command: Sequence[str]) -> Sequence[str]:
+        """Have a command ask the name servers that the server was told of, if it was."""
+        said = "".join(
+            file.read_text() for file in dhcp.resolv_files(self._folder, name) if file.exists()
+        )
+        if "nameserver" not in said or not Path("/etc/resolv.conf").exists():
+            return command
+        file = self._folder / f"{name}.resolv"
+        file.write_text(said)
+        return dhcp.with_resolver(file, command)
 
     def _api(self, cloud: str) -> Api:
         return self._tools.open_api(self._plan.clouds_file, cloud)
@@ -203,6 +216,7 @@ class Servers:
         body: dict[str, Any] = {
             "name": request.name,
             "network_id": self._find_id("network", request.network, tenant, site),
+            "dns_name": request.name,  # as Nova does
         }
         if request.security_groups:
             body["security_groups"] = [
@@ -303,6 +317,8 @@ class Servers:
                 self._tools.run(["ip", "addr", "replace", address, "dev", LINK], netns=netns)
             elif mode and mode not in modes:
                 modes.append(mode)
+        for file in dhcp.resolv_files(self._folder, row["name"]):
+            file.unlink(missing_ok=True)  # of a former server of the name
         for mode in modes:
             self._start_client(row, mode)
         self._await_addresses(row)
