@@ -148,3 +148,18 @@ def test_zygote_line_and_birth_are_one() -> None:
     birth = Birth(name="x", log="/l", env={"a": "b"}, argv=("p", "q"), main="m:f")
     assert json.loads(birth.to_line())["argv"] == ["p", "q"]
     assert Birth.from_line(birth.to_line()) == birth
+
+
+def test_a_process_that_a_signal_holds_is_told_from_one_that_runs(tmp_path: Path) -> None:
+    child = process.spawn(["sleep", "600"], netns=None, log=tmp_path / "log")
+    try:
+        assert not process.is_stopped(child)
+        process.send(child, signal.SIGSTOP)
+        assert until(lambda: process.is_stopped(child))
+        assert process.is_alive(child)
+        process.send(child, signal.SIGCONT)
+        assert until(lambda: not process.is_stopped(child))
+    finally:
+        process.send(child, signal.SIGKILL)
+    assert until(lambda: not process.is_alive(child))
+    assert not process.is_stopped(child)

@@ -86,6 +86,11 @@ def test_a_killed_neutron_is_seen_and_comes_back(lab: OpenLab) -> None:
     assert state_of(lab, "site2.neutron") == "up"
     with pytest.raises(errors.Exists, match="is running"):
         lab.start("site2.neutron")
+    lab.kill("site2.neutron", signal.SIGSTOP)
+    assert until(lambda: state_of(lab, "site2.neutron") == "stopped")
+    with pytest.raises(errors.Exists, match="--signal CONT"):
+        lab.start("site2.neutron")
+    lab.kill("site2.neutron", signal.SIGCONT)
     api = lab.tools.open_api(lab.plan.clouds_file, "site2")
     assert isinstance(api.get_all("network"), list)
 

@@ -3,8 +3,10 @@
 import dataclasses
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from ovsdbapp import exceptions as ovs_errors
 from tests.ovn.overtaxed import OvertaxedProxy
 
 from isthmus import errors
@@ -373,3 +375,37 @@ def test_one_row_that_takes_too_long_keeps_the_others_from_nothing() -> None:
     pace.written()
     assert pace.timed_out(1)
     assert [ovn_write.Pace().timed_out(size) for size in (1000, 2)] == [False, False]
+
+
+class Late:
+    """A database that gives no answer: what is written waits until the time is over."""
+
+    def transaction(self, **_options: object) -> "Late":
+        return self
+
+    def __enter__(self) -> "Late":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        raise ovs_errors.TimeoutException(commands=[self], timeout=20, cause="empty")
+
+    def add(self, _command: object) -> None: ...
+
+
+def test_of_a_row_that_takes_too_long_a_person_reads_no_objects() -> None:
+    name = "neutron-0b"
+    command: Any = Fix(name)
+    pace = ovn_write.Pace(rows=1)
+    assert ovn_write.commit(Late(), [command], pace) == [f"OVN did not write {name} in time"]
+    with pytest.raises(errors.TimedOut, match=r"the next transaction has 1$"):
+        ovn_write.commit(Late(), [command], pace)
+
+
+class Fix:
+    """A change that is not made."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"write {self.name}"

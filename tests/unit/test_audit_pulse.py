@@ -1,5 +1,6 @@
 """What of a site's OVN is dead, hangs or is slow: the finding, since when, and what to do."""
 
+import re
 from typing import Any
 
 import pytest
@@ -179,6 +180,8 @@ def test_who_is_slow_is_not_called_silent_too_early(state: dict[str, Any], code:
     assert one.code == code
     assert (one.severity is Severity.DEGRADED) is code.endswith("slow")
     assert "start " not in one.remedy or code.endswith("silent")
+    owes = bool(re.search("asked .* no answer yet", one.evidence))
+    assert ("Look again" in one.remedy) is owes
 
 
 def test_who_was_asked_nothing_is_not_blamed() -> None:
@@ -287,4 +290,5 @@ def test_status_says_the_same() -> None:
         "answered 55s ago"
     )
     assert one.next_step.startswith("on host1, start what does not run")
+    assert "`isthmus check`" in one.next_step
     assert list(judge_pulse("one", {})) == []

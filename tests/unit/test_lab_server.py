@@ -103,6 +103,12 @@ def test_of_a_server_that_does_not_come_up_the_next_step_is_said() -> None:
     said = choose_next([up, down], "lab", "a")
     assert said == "Not running: site1-h1.vswitchd. Next: isthmus lab start site1-h1.vswitchd"
     assert choose_next([down], "op", "a").endswith("lab start site1-h1.vswitchd --name op")
+    held = {"name": "site1-h1.ovsdb", "state": "stopped"}
+    said = choose_next([up, down, held], "op", "a")
+    assert said.endswith(
+        "lab start site1-h1.vswitchd --name op. Stopped by a signal: site1-h1.ovsdb. "
+        "Next: isthmus lab kill site1-h1.ovsdb --signal CONT --name op"
+    )
     said = choose_next([up], "op", "a")
     assert "isthmus why a OTHER" in said
     assert "isthmus lab status --name op" in said

@@ -88,7 +88,13 @@ class OpenLab:
         """
         running = self.get_program(name)
         if self.tools.processes.is_alive(running.process):
-            raise errors.Exists(f"{name} is running (pid {running.process.pid})")
+            held = self.tools.processes.is_stopped(running.process)
+            how = (
+                f"stopped by a signal: {status.say_resume(name, self.plan.name)}"
+                if held
+                else "running"
+            )
+            raise errors.Exists(f"{name} is {how} (pid {running.process.pid})")
         found = start(running.program, self.tools, self.ledger)
         wait_until_up(running.program, found, self.tools)
 

@@ -109,6 +109,9 @@ class Processes(Protocol):
     def is_alive(self, process: ProcessId) -> bool:
         """Tell whether this very process lives."""
 
+    def is_stopped(self, process: ProcessId) -> bool:
+        """Tell whether this very process is held by a signal."""
+
     def send(self, process: ProcessId, number: signal.Signals) -> bool:
         """Signal this very process; False when it is gone."""
 

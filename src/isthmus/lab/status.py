@@ -6,9 +6,16 @@ from typing import Any
 
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Made
-from isthmus.lab.protocols import Tools
+from isthmus.lab.protocols import Processes, Tools
+from isthmus.model.host.process import ProcessId
 
 Row = Mapping[str, Any]
+_RESUME = "isthmus lab kill {} --signal CONT"
+#: States of a process that does nothing, what a person is told of it, and what to do.
+_NEXT = (
+    ("down", "Not running", "isthmus lab start {}"),
+    ("stopped", "Stopped by a signal", _RESUME),
+)
 
 
 def list_processes(made: Made, tools: Tools) -> list[Row]:
@@ -16,13 +23,28 @@ def list_processes(made: Made, tools: Tools) -> list[Row]:
     return [
         {
             "name": name,
-            "state": "up" if tools.processes.is_alive(running.process) else "down",
+            "state": _tell_state(tools.processes, running.process),
             "pid": running.process.pid,
             "memory_mib": round(tools.processes.memory_kib(running.process) / 1024, 1),
             "log": str(running.program.log),
         }
         for name, running in made.programs.items()
     ]
+
+
+def _as_option(lab: str) -> str:
+    return "" if lab == "lab" else f" --name {lab}"
+
+
+def say_resume(process: str, lab: str) -> str:
+    """Write the command by which a process goes on that a signal has stopped."""
+    return f"{_RESUME.format(process)}{_as_option(lab)}"
+
+
+def _tell_state(processes: Processes, process: ProcessId) -> str:
+    if not processes.is_alive(process):
+        return "down"
+    return "stopped" if processes.is_stopped(process) else "up"
 
 
 def choose_next(processes: Sequence[Row], lab: str, server: str) -> str:
@@ -33,11 +55,15 @@ def choose_next(processes: Sequence[Row], lab: str, server: str) -> str:
         lab: name of the lab.
         server: name of the server.
     """
-    option = "" if lab == "lab" else f" --name {lab}"
-    down = [one["name"] for one in processes if one["state"] == "down"]
-    if down:
-        starts = "; ".join(f"isthmus lab start {name}{option}" for name in down)
-        return f"Not running: {', '.join(down)}. Next: {starts}"
+    option = _as_option(lab)
+    said = [
+        f"{word}: {', '.join(names)}. Next: "
+        + "; ".join(f"{command.format(name)}{option}" for name in names)
+        for state, word, command in _NEXT
+        if (names := [one["name"] for one in processes if one["state"] == state])
+    ]
+    if said:
+        return ". ".join(said)
     return (
         f"All processes of the lab run (isthmus lab status{option}). Next: isthmus why {server} "
         "OTHER, with a server that works as OTHER, says what is in the way"

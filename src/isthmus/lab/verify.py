@@ -16,6 +16,7 @@ from isthmus.lab.network.server import ServerRequest, Servers
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Api, Tools
+from isthmus.lab.status import say_resume
 from isthmus.model.form import counted
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict
 
@@ -109,6 +110,14 @@ class Verify:
         ]
         if dead:
             raise errors.StepFailed(f"dead: {', '.join(dead)}; see: isthmus lab start {dead[0]}")
+        held = [
+            name
+            for name, running in programs.items()
+            if self._tools.processes.is_stopped(running.process)
+        ]
+        if held:
+            go_on = say_resume(held[0], self._plan.name)
+            raise errors.StepFailed(f"stopped by a signal: {', '.join(held)}; see: {go_on}")
         return f"{len(programs)} alive"
 
     def _api(self, tier: str) -> Callable[[], str]:

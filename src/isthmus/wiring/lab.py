@@ -21,6 +21,7 @@ class MachineProcesses:
 
     spawn = staticmethod(process.spawn)
     is_alive = staticmethod(process.is_alive)
+    is_stopped = staticmethod(process.is_stopped)
     send = staticmethod(process.send)
     list_children = staticmethod(process.list_children)
     find_marked = staticmethod(process.find_marked)

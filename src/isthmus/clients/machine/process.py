@@ -78,6 +78,11 @@ def is_alive(process: ProcessId) -> bool:
     return find(process.pid) == process
 
 
+def is_stopped(process: ProcessId) -> bool:
+    """Tell whether this very process lives and is held by a signal, so that it does nothing."""
+    return is_alive(process) and _read_stat(process.pid)[_STATE : _STATE + 1] in (["T"], ["t"])
+
+
 def send(process: ProcessId, number: signal.Signals) -> bool:
     """Signal this very process; False when it is gone."""
     try:

@@ -154,8 +154,13 @@ def _timed_out(commands: Sequence[Command], pace: Pace, error: Exception) -> lis
     if pace.timed_out(len(commands)):
         late = f"OVN did not {commands[0]} in time"
         _LOG.warning("%s; the others go on: %s", late, error)
-        return [f"{late}: {error}"]
+        return [f"{late}{_tell_cause(error)}"]
     raise errors.TimedOut(
         f"an OVN database did not get through with {len(commands)} rows in time "
-        f"(the first: {commands[0]}); the next transaction has {pace.rows}: {error}"
+        f"(the first: {commands[0]}); the next transaction has {pace.rows}{_tell_cause(error)}"
     ) from error
+
+
+def _tell_cause(error: Exception) -> str:
+    """Write why; ovsdbapp's own words are of its objects, which a person cannot read."""
+    return "" if isinstance(error, ovs_errors.TimeoutException) else f": {error}"

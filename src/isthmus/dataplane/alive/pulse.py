@@ -59,7 +59,7 @@ class Ask:
 
     @override
     def __str__(self) -> str:
-        return "ask the northbound database whether it lives"
+        return "write a number into the northbound database"
 
     def write(self, tables: Tables) -> None:
         """Write the question."""
@@ -80,7 +80,7 @@ class Touch:
 
     @override
     def __str__(self) -> str:
-        return "ask the southbound database whether it lives"
+        return "write a word into the southbound database"
 
     def write(self, tables: Tables) -> None:
         """Write the word."""

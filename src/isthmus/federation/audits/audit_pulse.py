@@ -30,8 +30,8 @@ _DATABASES = {
     "southbound": ("sb", "ovn.southbound.silent"),
 }
 _START_DATABASE = (
-    "Start ovsdb-server of {word} where the databases of {site} are (in a lab, `isthmus lab start "
-    "{site}.{short}`); one that hangs is killed first (`isthmus lab kill {site}.{short}`)."
+    "Start ovsdb-server of the {word} where the databases of {site} are (in a lab, `isthmus lab "
+    "start {site}.{short}`); one that hangs is killed first (`isthmus lab kill {site}.{short}`)."
 )
 _FREE_DISK = (
     "The {word} of {site} runs and cannot write to its disk: see whether that is full, or its file "
@@ -52,8 +52,9 @@ _START_CONTROLLER = (
     "On {host}, start what does not run of ovsdb-server, ovs-vswitchd and ovn-controller (in a "
     "lab, `isthmus lab start {host}.ovsdb`, `isthmus lab start {host}.vswitchd` and `isthmus lab "
     "start {host}.controller`); what hangs is killed first (`isthmus lab kill {host}.ovsdb`, "
-    "`isthmus lab kill {host}.vswitchd`, `isthmus lab kill {host}.controller`). A hypervisor that "
-    "will not come back: ovn-sbctl chassis-del {name}"
+    "`isthmus lab kill {host}.vswitchd`, `isthmus lab kill {host}.controller`). Which it is, "
+    "`isthmus check` tells, on a real cloud with `--ssh`. A hypervisor that will not come back: "
+    "ovn-sbctl chassis-del {name}"
 )
 _START_AGENT = "Restart the {what} on {host}, and see its log."
 #: Programs of Open vSwitch, and what they are called in a lab.
@@ -80,6 +81,10 @@ _GONE = (
     "will not come back, delete the ports, or have their servers moved."
 )
 _BUSY = "See the load where it runs, and its log; nothing has to be started."
+_LATE = (
+    "Look again in a minute: if it hangs it has not answered by then, and what to do is said. "
+    "Else it is slow: see the load where it runs, and its log."
+)
 #: How Neutron says that a port is plugged into Open vSwitch.
 _PLUGGED = frozenset({"ovs", "vhostuser"})
 #: Owners of ports that Neutron makes for itself, and has nobody plug.
@@ -272,7 +277,7 @@ def _check(found: object, subject: Subject, code: str, who: str, remedy: str) ->
             evidence=f"asked {format_age(behind)} ago, no answer yet; {_say_last(found)}"
             if (behind or 0.0) > SLOW_S
             else f"its last answer took {format_age(took)}",
-            remedy=_BUSY,
+            remedy=_LATE if (behind or 0.0) > SLOW_S else _BUSY,
         )
 
 
