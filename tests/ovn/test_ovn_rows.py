@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ovsdbapp import exceptions as ovs_errors
 from tests.ovn.overtaxed import OvertaxedProxy
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.clients.ovsdb import ovn_connection, ovn_write
@@ -407,5 +408,6 @@ class Fix:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    @override
     def __str__(self) -> str:
         return f"write {self.name}"

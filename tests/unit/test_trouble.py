@@ -99,7 +99,7 @@ def test_what_is_as_it_should_be_is_no_trouble(rows: Any) -> None:
             ),
             "site1",
             "site1 is not reachable; it last answered 3m20s ago: no route",
-            "see that Neutron and Keystone of site1 run",
+            "what hangs is killed first (`isthmus lab kill site1.neutron`, `isthmus lab kill ",
         ),
         (
             status({**ROW, "reachability": "unreachable", "last_seen_at": None}),

@@ -108,8 +108,8 @@ class Labs:
 
         check_lab_name(name)
         folder = self.folder / name
-        self._check_absent(name)
         check_machine(self._tools, compute=compute is not None, mariadb=mariadb)
+        self._check_absent(name)
         if compute is not None:
             compute.check(topology)
         with contextlib.ExitStack() as held:

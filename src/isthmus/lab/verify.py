@@ -16,7 +16,6 @@ from isthmus.lab.network.server import ServerRequest, Servers
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Api, Tools
-from isthmus.lab.status import say_resume
 from isthmus.model.form import counted
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict
 
@@ -116,7 +115,7 @@ class Verify:
             if self._tools.processes.is_stopped(running.process)
         ]
         if held:
-            go_on = say_resume(held[0], self._plan.name)
+            go_on = f"isthmus lab kill {held[0]} --signal CONT"
             raise errors.StepFailed(f"stopped by a signal: {', '.join(held)}; see: {go_on}")
         return f"{len(programs)} alive"
 

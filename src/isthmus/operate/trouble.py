@@ -228,7 +228,8 @@ def _judge_link(one: "SiteStatus", found: "Status") -> list[tuple[str, str]]:
         step = (
             f"see that Neutron and Keystone of {one.name} run, and that central's host reaches "
             f"them (in a lab, `isthmus lab start {one.name}.neutron`, `isthmus lab start "
-            f"{one.name}.keystone`, `isthmus lab link restore {one.name}`)"
+            f"{one.name}.keystone`, `isthmus lab link restore {one.name}`); what hangs is killed "
+            f"first (`isthmus lab kill {one.name}.neutron`, `isthmus lab kill {one.name}.keystone`)"
         )
         if not any(each.served == YES for each in found.sites):
             step += "; and that isthmus-xjob runs: no other site shows that it does"
