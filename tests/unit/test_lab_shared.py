@@ -2,14 +2,13 @@
 
 import grp
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from isthmus import errors
 from isthmus.lab.process import shared
-from isthmus.wiring.diagnose import ways
+from isthmus.wiring.lab import open_labs
 
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
@@ -54,22 +53,17 @@ def test_a_group_that_one_may_not_give_to_gets_nothing(
     assert shared.find_file(tmp_path, "lab") is None
 
 
-@dataclass
-class Closed:
-    """Labs that somebody else has made."""
-
-    folder: Path
-
-    def open(self, _name: str) -> None:
-        raise errors.Refused("may be read by who made it alone")
-
-
 def test_who_shares_a_lab_is_told_why_by_its_clouds_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name that `isthmus lab` goes by kept `isthmus why` from answering."""
-    monkeypatch.setattr(ways, "open_labs", lambda: Closed(tmp_path))
+
+    def refuse(*_args: object) -> None:
+        raise errors.Refused("may be read by who made it alone")
+
+    labs = open_labs(tmp_path)
+    monkeypatch.setattr(labs, "open", refuse)
     with pytest.raises(errors.Refused, match="who made it"):
-        ways.find_lab("lab")
+        labs.open_own("lab")
     shared.share(tmp_path, "lab", GROUP, "text")
-    assert ways.find_lab("lab") is None
+    assert labs.open_own("lab") is None

@@ -178,6 +178,20 @@ class Labs:
         check_lab_name(name)
         return shared.find_file(self.folder, name)
 
+    def open_own(self, name: str) -> "OpenLab | None":
+        """Open a lab; None where its clouds alone are shared with this user.
+
+        Raises:
+            NotFound: there is no such lab.
+            Refused: it is another user's, and not shared.
+        """
+        try:
+            return self.open(name)
+        except errors.Refused:
+            if self.find_shared(name) is None:
+                raise
+            return None
+
     def open(self, name: str) -> "OpenLab":
         """Open a lab that is up.
 

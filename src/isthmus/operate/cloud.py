@@ -30,6 +30,11 @@ _LOOK_EVERY_S = 1.0
 
 _Said = TypeVar("_Said")
 
+#: What a person does about a central that does not answer.
+_START = (
+    "see that {who} of central runs (in a lab, `isthmus lab start central.{short}`); what hangs is "
+    "killed first (`isthmus lab kill central.{short}`)"
+)
 #: Told before each further look what is waited for, and the seconds left.
 Tell = Callable[[str, float], None]
 
@@ -72,16 +77,25 @@ def ask_first(admin: Cloud, question: Callable[[], _Said]) -> _Said:
         try:
             with hasty(FIRST_ANSWER_S):
                 answer = question()
-        except errors.Transient:
+        except errors.Transient as error:
             asked.result()
-            raise
+            raise _add_next(error, "Neutron", "neutron") from error
         asked.result()
     return answer
 
 
 def _ask_keystone(admin: Cloud) -> None:
     with hasty(FIRST_ANSWER_S):
-        admin.open_central().ask_keystone()
+        try:
+            admin.open_central().ask_keystone()
+        except errors.Transient as error:
+            raise _add_next(error, "Keystone", "keystone") from error
+
+
+def _add_next(error: errors.Transient, who: str, short: str) -> errors.Transient:
+    """Return the same error with what to do about it; nothing else can be told meanwhile."""
+    said = error.message.removesuffix("; see that it runs")
+    return type(error)(f"{said}. Next: {_START.format(who=who, short=short)}")
 
 
 def wait_until_done(

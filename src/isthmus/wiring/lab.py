@@ -20,8 +20,7 @@ class MachineProcesses:
     """The processes of this machine."""
 
     spawn = staticmethod(process.spawn)
-    is_alive = staticmethod(process.is_alive)
-    is_stopped = staticmethod(process.is_stopped)
+    is_alive, is_stopped = staticmethod(process.is_alive), staticmethod(process.is_stopped)
     send = staticmethod(process.send)
     list_children = staticmethod(process.list_children)
     find_marked = staticmethod(process.find_marked)

@@ -11,7 +11,6 @@ from isthmus.clients.ovsdb.select import RemoteDatabase
 from isthmus.diagnose.collect.protocols import Hypervisor
 from isthmus.lab.network.reading import HypervisorReader
 from isthmus.lab.opened import OpenLab
-from isthmus.lab.process import shared
 from isthmus.wiring.admin import Admin
 from isthmus.wiring.lab import machine_tools, open_labs
 
@@ -84,20 +83,12 @@ class Ways:
 def find_lab(name: str) -> OpenLab | None:
     """Find the lab that is meant: the named one, or the one whose clouds.yaml is in use.
 
-    Of one that is shared with its reader there are the clouds alone: its places are not entered.
-
     Raises:
         NotFound: there is none of that name.
-        Refused: it may be read by who made it alone.
     """
     labs = open_labs()
     if name:
-        try:
-            return labs.open(name)
-        except errors.Refused:
-            if shared.find_file(labs.folder, name) is None:
-                raise
-            return None
+        return labs.open_own(name)
     home = Path(os.environ.get("OS_CLIENT_CONFIG_FILE") or "/").resolve().parent
     here = home.parent == labs.folder.resolve() and home.name in labs.list_names()
     return labs.open(home.name) if here else None
