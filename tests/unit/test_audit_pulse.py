@@ -184,6 +184,15 @@ def test_who_is_slow_is_not_called_silent_too_early(state: dict[str, Any], code:
     assert ("Look again" in one.remedy) is owes
 
 
+@pytest.mark.parametrize(
+    ("dead", "code"), [("agent", "ovn.agent.silent"), ("switch", "ovn.vswitch.silent")]
+)
+def test_a_slow_controller_hides_nobody_who_is_dead(dead: str, code: str) -> None:
+    """Its last answer may have taken long for weeks; they are asked without it."""
+    found = list(check_pulse(SITE, pulse(hv=answer(took=20), **{dead: DEAD})))
+    assert [one.code for one in found] == ["ovn.slow", code]
+
+
 def test_who_was_asked_nothing_is_not_blamed() -> None:
     dead = {**DEAD, "error": ""}
     for state in (

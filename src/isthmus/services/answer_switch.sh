@@ -15,10 +15,10 @@ sb() { op=$1; shift
     "[\"OVN_Southbound\",$op]" 2>/dev/null; }
 asked() { sb '{"op":"select","table":"SB_Global","where":[],"columns":["nb_cfg"]}' "$@" |
   sed -n 's/.*"nb_cfg": *\([0-9]*\).*/\1/p'; }
-# write PAIRS OPTION...: these keys of ours, and no others.
-write() { pairs=$1; shift
+# write KEYS PAIRS OPTION...: the pairs, in the place of those of the keys; a key that is there stays.
+write() { keys=$1 pairs=$2; shift 2
   sb '{"op":"mutate","table":"Chassis_Private","where":[["name","==","'"$chassis"'"]],"mutations":[
-    ["external_ids","delete",["set",["isthmus:switch","isthmus:switch-silent"]]],
+    ["external_ids","delete",["set",['"$keys"']]],
     ["external_ids","insert",["map",['"$pairs"']]]]}' "$@"; }
 
 chassis= remote= last=
@@ -27,13 +27,20 @@ while sleep "$EVERY"; do
   [ -n "$remote" ] || remote=$(mine ovn-remote | tr -d '"')
   [ -n "$chassis" ] && [ -n "$remote" ] || continue
   number=$(asked "$@")
-  [ -n "$number" ] && [ "$number" != "$last" ] || continue
+  if [ -z "$number" ] || [ "$number" = "$last" ]; then
+    moved=$(mine ovn-remote | tr -d '"') # ovn-controller follows it, too
+    remote=${moved:-$remote}
+    continue
+  fi
   silent=
   mine system-id >/dev/null || silent=ovsdb-server
   lives || silent=${silent:+$silent, }ovs-vswitchd
   if [ -n "$silent" ]; then
-    write '["isthmus:switch","'"${last:-0}"'"],["isthmus:switch-silent","'"$silent"'"]' "$@"
+    # Its last answer stays, or it would owe one only since now.
+    write '"isthmus:switch-silent"' \
+      '["isthmus:switch","0"],["isthmus:switch-silent","'"$silent"'"]' "$@"
   else
-    write '["isthmus:switch","'"$number"'"]' "$@" && last=$number
+    write '"isthmus:switch","isthmus:switch-silent"' '["isthmus:switch","'"$number"'"]' "$@" &&
+      last=$number
   fi
 done >/dev/null

@@ -228,7 +228,7 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
         )
     )
     yield from found
-    if found:
+    if any(one.severity is Severity.BROKEN for one in found):
         return
     yield from switch
     for what, agent in agents.items():
