@@ -147,6 +147,7 @@ def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step
     assert "isthmus-xjob" in first["next_step"]
     assert second["allocates"] == "unknown"
     assert second["next_step"].startswith("it did not say whether it gives out addresses")
+    assert "`isthmus lab start " in second["next_step"]
     says = "site1 gives out no addresses: restored; waits for 3 ports"
     ran = shell.run("status", code=1, says=says)
     assert "Next for site1: see that isthmus-xjob runs" in ran.stderr
@@ -246,7 +247,8 @@ def test_networks_are_found_by_name_extended_and_withdrawn(processes: Shell) -> 
 
 def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
     shell.cloud.rows["site-jobs"] = [job(number) for number in range(1200)]
-    shell.cloud.rows["site-jobs"][7].update(state="parked", site="site2", type="network")
+    parked = {"state": "parked", "site": "site2", "type": "network", "resource_id": NET}
+    shell.cloud.rows["site-jobs"][7].update(parked)
     assert len(shell.data("job", "list")) == 1200
     calls = [path for _, path, _ in shell.cloud.calls if "site-jobs" in path]
     assert len(calls) == 4, "three pages and the end"
@@ -259,7 +261,7 @@ def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
         ("--site", "site2"),
         ("--state", "parked"),
         ("--type", "network"),
-        ("--resource", "port-0007"),
+        ("--resource", NET),
     ):
         assert [row["id"] for row in shell.data("job", "list", *options)] == ["job-0007"]
     assert len(shell.data("job", "list", "--older-than", "19m")) == 1200 - 19 * 60

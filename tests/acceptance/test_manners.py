@@ -350,11 +350,13 @@ def test_a_refusal_of_central_has_the_name_that_was_given(shell: Inside) -> None
 # Eighty columns.
 
 
-def draw(width: int, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
+def draw(
+    width: int, rows: list[dict[str, Any]], columns: tuple[str, ...], wraps: str = ""
+) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None)
     with mock.patch.object(render, "open_console", return_value=console):
-        render.print_rows(rows, columns, Format.TABLE)
+        render.print_rows(rows, columns, Format.TABLE, wraps=wraps)
     return out.getvalue().splitlines()
 
 
@@ -410,3 +412,18 @@ def test_faults_of_a_file_are_in_our_words(text: str, says: str) -> None:
         parse_topology(text)
     assert says in caught.value.message
     assert not re.search("(?i)input should|value error|after validation", caught.value.message)
+
+
+def test_a_column_that_may_wrap_keeps_rows_together() -> None:
+    """The hops of `isthmus why` filled two screens with records."""
+    hop = "the receiver as the sender's site knows it: site1"
+    rows = [{"there": "passes", "back": "not looked at", "hop": hop}]
+    columns = ("there", "back", "hop")
+    for width, most in ((80, 2), (60, 3)):
+        lines = draw(width, rows, columns, wraps="hop")
+        assert len(lines) == most
+        assert max(map(len, lines)) <= width
+        assert lines[1].startswith("passes  not looked at  the receiver")
+    assert len(draw(30, rows, columns, wraps="hop")) > 3, "a word that has no room: a record"
+    with mock.patch.object(render, "open_console", return_value=Console(width=60)):
+        assert render.fits(rows, columns), "nobody looks"

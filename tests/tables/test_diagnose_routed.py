@@ -26,7 +26,7 @@ from tests.tables.test_diagnose import N1, N2, NB1, Break
 from tests.tables.world import GROUP, NET, rule
 
 from isthmus.diagnose.check.look import Hop
-from isthmus.diagnose.document import list_hops, to_document
+from isthmus.diagnose.document import list_hops, shorten_hops, to_document
 from isthmus.diagnose.judge import State, Word
 from isthmus.diagnose.question import Direction
 from isthmus.diagnose.sweep.wanted import select_findings
@@ -101,6 +101,13 @@ def test_the_answer_can_be_written(code: str) -> None:
     assert document["blockers"][0]["code"] == code
     assert "systemctl" not in document["blockers"][0]["remedy"].partition("#")[0]
     assert {row["hop"] for row in list_hops(document)} == {one["hop"] for one in document["path"]}
+    short = shorten_hops(document)
+    assert len(short) == len(list_hops(document))
+    for one in short:
+        assert ":" not in one["there"] + one["back"]
+        for end in ("source", "target"):
+            name, _, more = document[end]["label"].partition(" (")
+            assert not more or document[end]["port_id"] not in one["hop"], name
 
 
 @pytest.mark.parametrize("question", [ROUTED, TO_FIP, OUT_OVER_TRANSIT, FROM_OUTSIDE])

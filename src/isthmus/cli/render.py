@@ -68,6 +68,7 @@ def print_rows(
     *,
     empty: str = "",
     show: Mapping[str, Callable[[Row], object]] | None = None,
+    wraps: str = "",
 ) -> None:
     """Print a list.
 
@@ -77,6 +78,7 @@ def print_rows(
         output: the format.
         empty: what is said on stderr where a table would have no rows.
         show: how a table shows a column, where that is not the plain value.
+        wraps: the column that may be broken between words before rows become records.
     """
     found = [dict(row) for row in rows]
     if output is not Format.TABLE:
@@ -88,7 +90,7 @@ def print_rows(
         return
     console = open_console()
     if console.is_terminal:
-        console.print(lay_out(console, found, columns, show=show))
+        console.print(lay_out(console, found, columns, show=show, wraps=wraps))
     else:
         _print_plain(console, lay_out(console, found, columns, show=show))
 
@@ -128,6 +130,7 @@ def lay_out(
     columns: Sequence[str],
     *,
     show: Mapping[str, Callable[[Row], object]] | None = None,
+    wraps: str = "",
 ) -> RenderableType:
     """Return a table; where a terminal is too narrow for it, each row as lines of its own.
 
@@ -136,19 +139,27 @@ def lay_out(
         rows: in the words of the API.
         columns: of the table.
         show: how a column is shown, where that is not the plain value.
+        wraps: the column that may be broken between words.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=column == "id", overflow="fold")
+        whole = column == "id" or bool(wraps and column != wraps)
+        table.add_column(column, no_wrap=whole, overflow="fold")
     for row in rows:
         cells = [
             (show or {}).get(column, lambda one, name=column: one.get(name))(row)
             for column in columns
         ]
         table.add_row(*(_cell(cell) for cell in cells))
-    if console.is_terminal and _measure(console, table) > console.width:
+    least, most = _measure(console, table)
+    if console.is_terminal and (least if wraps else most) > console.width:
         return _list_records(console, columns, table)
     return table
+
+
+def fits(rows: Sequence[Row], columns: Sequence[str]) -> bool:
+    """Tell whether a table has room on the terminal; where nobody looks there is room for all."""
+    return isinstance(lay_out(open_console(), rows, columns), Table)
 
 
 def print_row(row: Row, output: Format) -> None:
@@ -202,10 +213,10 @@ def _open_record(names: int) -> Table:
     return record
 
 
-def _measure(console: Console, table: Table) -> int:
-    """Return how wide a table is if nothing of it is broken."""
+def _measure(console: Console, table: Table) -> Measurement:
+    """Return how wide a table is if all of it is broken between words, and if nothing is."""
     wide = console.options.update(width=_PIPE_WIDTH)
-    return Measurement.get(console, wide, table).maximum
+    return Measurement.get(console, wide, table)
 
 
 def _list_records(console: Console, columns: Sequence[str], table: Table) -> Group:

@@ -95,6 +95,20 @@ def list_hops(document: Mapping[str, Any]) -> list[dict[str, str]]:
     return list(rows.values())
 
 
+def shorten_hops(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return short lines, one a hop: codes are said below, and ports go by their names."""
+    ends = [document[one] for one in ("source", "target")]
+    names = {one["port_id"]: one["label"].partition(" (")[0] for one in ends if one["port_id"]}
+    return [
+        {
+            "there": one["there"].partition(":")[0],
+            "back": one["back"].partition(":")[0],
+            "hop": f"{one['hop']}: {names.get(one['where'], one['where'])}".removesuffix(": "),
+        }
+        for one in list_hops(document)
+    ]
+
+
 def _end(end: End) -> dict[str, Any]:
     label = f"{end.label} {end.address}"
     if end.kind is EndKind.PORT:

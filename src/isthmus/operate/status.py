@@ -220,7 +220,9 @@ def _advise_recovered(name: str, own: Standing) -> str:
         return ""
     return (
         f"it did not say whether it gives out addresses ({own.silence}): ask again, and if this "
-        f"stays, see that Neutron and Keystone at {name} answer"
+        f"stays, see that Neutron and Keystone at {name} answer (in a lab, `isthmus lab start "
+        f"{name}.neutron`, `isthmus lab start {name}.keystone`); what hangs is killed first "
+        f"(`isthmus lab kill {name}.neutron`, `isthmus lab kill {name}.keystone`)"
     )
 
 

@@ -200,7 +200,7 @@ def _print_probes(document: Mapping[str, Any]) -> None:
 
 def _print(document: Mapping[str, Any]) -> None:
     """Print the answer on one screen."""
-    from isthmus.diagnose.document import list_hops
+    from isthmus.diagnose.document import list_hops, shorten_hops
 
     render.print_row(
         {
@@ -212,7 +212,10 @@ def _print(document: Mapping[str, Any]) -> None:
         Format.TABLE,
     )
     print()
-    render.print_rows(list_hops(document), ("hop", "there", "back", "where"), Format.TABLE)
+    hops, columns = list_hops(document), ["hop", "there", "back", "where"]
+    if not render.fits(hops, columns):
+        hops, columns = shorten_hops(document), ["there", "back", "hop"]
+    render.print_rows(hops, columns, Format.TABLE, wraps="hop")
     _print_probes(document)
     for number, one in enumerate(document["blockers"], start=1):
         print()
