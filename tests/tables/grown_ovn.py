@@ -24,7 +24,7 @@ def _switch_port(site: str, server: Server) -> Row:
         "options": {"requested-tnl-key": str(server.number),
                     "requested-chassis": server.host if own else f"c-{server.host}"},
         "port_security": [guarded] if own and server.groups else [],
-        "dhcpv4_options": "dhcp" if own else [], "external_ids": {},
+        "dhcpv4_options": f"dhcp-{server.net.id}" if own else [], "external_ids": {},
     }  # fmt: skip
 
 
@@ -196,6 +196,13 @@ def north(cloud: Grown, site: str) -> Tables:
     found["Logical_Switch_Port"] = [
         _switch_port(site, one) for one in cloud.servers if _is_here(site, one)
     ]
+    found["DHCP_Options"] = [
+        {"_uuid": f"dhcp-{net.id}", "cidr": net.cidr(4), "options": {
+            "server_id": net.address(4, 1), "router": net.address(4, 1), "mtu": "1442",
+            "lease_time": "43200", "server_mac": "fa:16:3e:00:00:01", "domain_name": '"example"',
+            "dns_server": "{192.0.2.53, 192.0.2.54}"}}
+        for net in cloud.nets if site in net.sites
+    ]  # fmt: skip
     for router in cloud.routers:
         if site in router.sites:
             _router_rows(cloud, router, site, found)
@@ -244,5 +251,5 @@ def south(cloud: Grown, site: str) -> Tables:
         "Datapath_Binding": [{"_uuid": f"dp-{net.id}", "tunnel_key": 1000 + net.number}
                              for net in cloud.nets],
         "Address_Set": _address_sets(cloud),
-        "MAC_Binding": [],
+        "MAC_Binding": [], "FDB": [], "Service_Monitor": [], "BFD": [],
     }  # fmt: skip

@@ -58,7 +58,7 @@ def _port(server: Server, host: str) -> Row:
 
 def _network(net: Net) -> Row:
     return {"id": net.id, "name": net.id, "mtu": 1442, "admin_state_up": True,
-            "router:external": False, "project_id": "p"}  # fmt: skip
+            "router:external": False, "project_id": "p", "shared": False}  # fmt: skip
 
 
 def _subnets(net: Net) -> list[Row]:
@@ -173,6 +173,12 @@ def _of_router(cloud: Grown, router: Router) -> Row:
     }  # fmt: skip
 
 
+def _left(net: Net, total: int) -> Row:
+    return {"id": net.id, "network_id": net.id, "subnet_ip_availability": [
+        {"subnet_id": _subnet_id(net, family), "cidr": net.cidr(family), "total_ips": total,
+         "used_ips": 20} for family in net.families]}  # fmt: skip
+
+
 def _groups(cloud: Grown) -> list[Row]:
     return [{"id": one.id, "name": one.id, "stateful": one.stateful, "project_id": "p",
              "security_group_rules": one.rules} for one in cloud.groups]  # fmt: skip
@@ -210,6 +216,11 @@ def _central(cloud: Grown) -> Iterator[Piece]:
          "external_gateway_info": {"network_id": f"ext{one.number}", "enable_snat": True}
          if one.exit_site else None} for one in cloud.routers
     ]  # fmt: skip
+    yield *C, "quota_detail", [
+        {"id": "p/port", "project_id": "p", "resource": "port", "limit": 500, "used": 40,
+         "reserved": 0}
+    ]  # fmt: skip
+    yield *C, "network_ip_availability", [_left(net, 200) for net in cloud.nets]
     yield *C, "router_exit", [_of_router(cloud, one) for one in cloud.routers]
     yield *C, "floatingip", [
         {"id": f"fip{one.number}", "floating_ip_address": one.public, "port_id": one.id,
@@ -217,7 +228,8 @@ def _central(cloud: Grown) -> Iterator[Piece]:
          "fixed_ip_address": one.address(4), "status": "ACTIVE", "project_id": "p"}
         for one in cloud.servers if one.public and one.net.router
     ]  # fmt: skip
-    for table in ("site_job", "site_refusal", "server", "address_group"):
+    for table in ("site_job", "site_refusal", "server", "address_group", "rbac_policy",
+                  "qos_policy"):  # fmt: skip
         yield *C, table, []
 
 
@@ -227,6 +239,12 @@ def _neutron(cloud: Grown, site: str) -> Iterator[Piece]:
     yield *here, "network", [*map(_network, nets)]
     yield *here, "subnet", [row for net in nets for row in _subnets(net)]
     yield *here, "security_group", _groups(cloud)
+    yield *here, "network_ip_availability", [_left(net, 30) for net in nets]
+    yield *here, "agent", [
+        {"id": f"agent-{host}", "host": host, "binary": "ovn-controller", "alive": True,
+         "agent_type": "OVN Controller agent"} for host in cloud.hosts[site]
+    ]  # fmt: skip
+    yield *here, "router_agent", []
     yield *here, "site_shadow", [
         {"id": one.id, "network_id": one.net.id, "site": one.site, "chassis": f"c-{one.host}",
          "port_key": one.number, "mac_address": one.mac,

@@ -175,7 +175,7 @@ def _south(site: str) -> dict[str, Rows]:
     rows = [{"logical_port": f"{TRANSIT}/{other}", "chassis": chassis, "type": "remote"}]
     if site == "s1":
         rows.append({"logical_port": f"cr-lrp-{GW}", "chassis": "u-c1", "type": "chassisredirect"})
-    return {"router_binding": rows, "MAC_Binding": []}
+    return {"router_binding": rows, "MAC_Binding": [], "BFD": []}
 
 
 def routed() -> Tables:

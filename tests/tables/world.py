@@ -87,7 +87,18 @@ def _nb(site: str) -> dict[str, list[dict[str, Any]]]:
             for action, rank, matches, mark in rows for way, text in matches.items()
         ],
         "Address_Set": [],
+        "DHCP_Options": [{"_uuid": "d1", "cidr": "10.0.0.0/24", "options": {
+            "server_id": "10.0.0.1", "lease_time": "43200", "mtu": "1442", "router": "10.0.0.1",
+            "dns_server": "{192.0.2.53}", "domain_name": '"example"',
+            "classless_static_route": f"{{169.254.169.254/32,{_meta(site)}, 0.0.0.0/0,10.0.0.1}}",
+        }}],
+        "segment": [],
     }  # fmt: skip
+
+
+def _meta(site: str) -> str:
+    """Return where the metadata port of a site answers."""
+    return {"s1": "10.0.0.96", "s2": "10.0.0.95"}[site]
 
 
 def _sb(site: str) -> dict[str, list[dict[str, Any]]]:
@@ -112,7 +123,13 @@ def _sb(site: str) -> dict[str, list[dict[str, Any]]]:
         ],
         "Chassis_Private": [{"name": mine, "nb_cfg": 7, "chassis": f"u-{mine}"}],
         "Address_Set": [{"name": f"{PG}_ip4", "addresses": ["10.0.0.5", "10.0.0.6"]}],
+        "FDB": [], "Service_Monitor": [],
     }  # fmt: skip
+
+
+def _left(total: int, used: int) -> dict[str, Any]:
+    one = {"subnet_id": SUBNET, "cidr": "10.0.0.0/24", "total_ips": total, "used_ips": used}
+    return {"id": NET, "network_id": NET, "subnet_ip_availability": [one]}
 
 
 def _neutron(site: str) -> dict[str, list[dict[str, Any]]]:
@@ -125,7 +142,9 @@ def _neutron(site: str) -> dict[str, list[dict[str, Any]]]:
         "security_group": [_group()],
         "twin": [port(mine, "h")],
         "metadata_port": [{"id": "meta", "network_id": NET, "fixed_ips": [
-            {"subnet_id": SUBNET, "ip_address": f"10.0.0.{last + 90}"}]}],
+            {"subnet_id": SUBNET, "ip_address": _meta(site)}]}],
+        "network_ip_availability": [_left(60, 50)], "agent": [], "dhcp_port": [],
+        "router_agent": [],
         "site_shadow": [
             {"id": other, "network_id": NET, "site": far, "chassis": {A: "c1", B: "c2"}[other],
              "port_key": KEYS[other], "mac_address": f"fa:16:3e:00:00:0{last}",
@@ -178,6 +197,8 @@ def healthy() -> Tables:
             "site_presence": [{"network_id": NET, "site": one, "withdrawn": False,
                                "datapath_key": DATAPATH} for one in ("s1", "s2")],
             "site_job": [], "site_refusal": [],
+            "network_ip_availability": [_left(253, 100)], "rbac_policy": [], "quota_detail": [],
+            "qos_policy": [],
         }
     }  # fmt: skip
     for site, host in (("s1", "h1"), ("s2", "h2")):
@@ -189,7 +210,11 @@ def healthy() -> Tables:
 
 
 def ask(
-    tables: Tables, service: str = "tcp/443", unseen: tuple[Unseen, ...] = (), address: str = ""
+    tables: Tables,
+    service: str = "tcp/443",
+    unseen: tuple[Unseen, ...] = (),
+    address: str = "",
+    family: int = 4,
 ) -> Diagnosis:
     """Ask why A does not reach B."""
     lost = {(one.source, one.place) for one in unseen}
@@ -207,8 +232,8 @@ def ask(
             End(
                 asked=port_id, port=row, site=home, host=host if home else "",
                 address=(address if port_id == A else "") or next(
-                    (one for one in fixed if family_of(one) == 4), ""),
+                    (one for one in fixed if family_of(one) == family), ""),
                 network=world.find(Source.CENTRAL, "central", "network", id=NET),
             )
         )  # fmt: skip
-    return judge(world, ends[0], ends[1], parse_service(service), 4)
+    return judge(world, ends[0], ends[1], parse_service(service), family)

@@ -284,10 +284,14 @@ def test_rows_of_ovn_have_lists_where_ovsdb_has_bare_values() -> None:
     nb = Rows(
         {
             "NB_Global": [{"nb_cfg": 1, "sb_cfg": 1}],
-            "Logical_Switch": [{"_uuid": "ls", "name": "neutron-n", "acls": []}],
+            "Logical_Switch": [{"_uuid": "ls", "name": "neutron-n", "acls": [], "ports": ["ul"]}],
             "Logical_Switch_Port": [
-                {"_uuid": "ua", "name": "a", "addresses": "m 10.0.0.5", "port_security": "m"}
+                {"_uuid": "ua", "name": "a", "addresses": "m 10.0.0.5", "port_security": "m",
+                 "type": "", "dhcpv4_options": "d"},
+                {"_uuid": "ul", "name": "provnet", "type": "localnet", "tag": 7,
+                 "options": {"network_name": "fabric"}},
             ],
+            "DHCP_Options": [{"_uuid": "d", "cidr": "10.0.0.0/24", "options": {}}, {"_uuid": "e"}],
             "Port_Group": [{"name": "pg", "ports": "ua", "acls": "x"},
                            {"name": "other", "ports": ["ub"], "acls": []}],
             "ACL": [{"_uuid": "x", "match": "ip4.src == $pg_ip4"}, {"_uuid": "y", "match": "1"}],
@@ -309,6 +313,8 @@ def test_rows_of_ovn_have_lists_where_ovsdb_has_bare_values() -> None:
         {"name": "pg", "ports": ["ua"], "acls": ["x"]}
     ]
     assert [one["_uuid"] for one in north["ACL"]] == ["x"]
+    assert [one["_uuid"] for one in north["DHCP_Options"]] == ["d"]
+    assert [(one["switch"], one["tag"]) for one in north["segment"]] == [("neutron-n", [7])]
     south = found.seen[Source.SB, "s1"].tables
     assert [dict(one) for one in south["Address_Set"]] == [
         {"name": "pg_ip4", "addresses": ["10.0.0.5"]}

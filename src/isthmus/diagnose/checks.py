@@ -13,6 +13,7 @@ from isthmus.diagnose.check import (
 )
 from isthmus.diagnose.check.look import Check
 from isthmus.diagnose.check.routed import (
+    centralised,
     exit_row,
     gateway,
     joined,
@@ -22,6 +23,8 @@ from isthmus.diagnose.check.routed import (
     transit,
     translation,
 )
+from isthmus.diagnose.check.served import dhcp, shared, space
+from isthmus.diagnose.check.switched import guard, learned
 
 CHECKS: tuple[Check, ...] = (
     *port.CHECKS,
@@ -35,14 +38,20 @@ CHECKS: tuple[Check, ...] = (
     host.DAEMONS,
     *router_row.CHECKS,
     *exit_row.CHECKS,
+    *centralised.CHECKS,
     *transit.CHECKS,
     *gateway.CHECKS,
     *chassis.CHECKS,
+    *guard.CHECKS,
     *row.CHECKS,
+    *learned.CHECKS,
     *shadow.CHECKS,
     *host.CHECKS,
     port.PLUGGED,
+    *dhcp.CHECKS,
     *metadata.CHECKS,
+    *shared.CHECKS,
+    *space.CHECKS,
     *presence.ON_THE_WAY,
     *first_boot.CHECKS,
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient, collection_path
+from isthmus.clients.http.unpaged import NAMES, list_unpaged
 from isthmus.model.form import is_id, name_near
 
 Row = Mapping[str, Any]
@@ -98,6 +99,8 @@ class AdminApi:
 
     def list(self, resource: str, **filters: Any) -> list[Row]:
         """List resources, all of them."""
+        if resource in NAMES:
+            return list_unpaged(self._client, resource, filters)
         return [*self.iterate(resource, **filters)]
 
     def get(self, resource: str, row_id: str, **query: Any) -> Row:

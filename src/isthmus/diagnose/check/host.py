@@ -22,6 +22,8 @@ from isthmus.model.verdict import Subject, Verdict
 _HOST = (Need.SENDER_HOST,)
 #: As many connections as Open vSwitch tracks if nobody says otherwise (lib/conntrack.c).
 _CONNECTIONS = 3_000_000
+#: How ports are bound that a NIC switches by itself: Open vSwitch has no interface for them.
+_OF_A_NIC = frozenset({"hw_veb", "hostdev_physical", "macvtap", "802.1qbh"})
 
 
 def _daemon(look: Look, name: str) -> Row | None:
@@ -268,7 +270,9 @@ CHECKS = (
     Check(name="bridge mappings", hop=Hop.SENDER_TAP, run=check_mappings, skips=on_a_host,
           needs=_HOST, vital=False),
     Check(name="tap", hop=Hop.SENDER_TAP, run=check_tap, needs=_HOST, vital=False,
-          skips=lambda look: at_a_port(look) or on_a_host(look)),
+          skips=lambda look: at_a_port(look) or on_a_host(look) or (
+              "its NIC switches it" if look.sender.port.get("binding:vif_type") in _OF_A_NIC
+              else "")),
     Check(name="tunnel", hop=Hop.TUNNEL, run=check_tunnel, skips=across_hosts,
           needs=(*_HOST, Need.RECEIVER_SB), vital=False),
     Check(name="flow", hop=Hop.TUNNEL, run=check_flow, skips=across_hosts,

@@ -21,6 +21,9 @@ _BINDING = (
 _CHASSIS = ("_uuid", "name", "hostname", "other_config", "external_ids")
 _PRIVATE = ("name", "nb_cfg", "nb_cfg_timestamp", "chassis", "external_ids")
 _ENCAP = ("_uuid", "chassis_name", "ip", "type")
+_LOCALNET = ("_uuid", "name", "tag", "options")
+_LEARNED = ("_uuid", "mac", "dp_key", "port_key")
+_MONITOR = ("_uuid", "logical_port", "ip", "protocol", "port", "status")
 
 
 def tasks(site: str, nb: Database, sb: Database, ports: Sequence[Row]) -> Iterator[Task]:
@@ -38,6 +41,19 @@ def tasks(site: str, nb: Database, sb: Database, ports: Sequence[Row]) -> Iterat
     yield Task(
         Source.SB, site, "address sets",
         lambda: {"Address_Set": _address_sets(sb, _northbound(nb, ports)["ACL"])},
+    )  # fmt: skip
+    yield Task(Source.NB, site, "DHCP options", lambda: {"DHCP_Options": _dhcp(nb, ports)}, lane=1)
+    yield Task(Source.NB, site, "fabrics", lambda: {"segment": _segments(nb)}, lane=1)
+    yield Task(
+        Source.SB, site, "learned addresses",
+        lambda: {"FDB": [*ask_by(sb, "FDB", "mac", (p.get("mac_address") for p in ports), _LEARNED)]},
+        lane=1,
+    )  # fmt: skip
+    yield Task(
+        Source.SB, site, "members of load balancers",
+        lambda: {"Service_Monitor": [*ask_by(sb, "Service_Monitor", "logical_port",
+                                             (p["id"] for p in ports), _MONITOR)]},
+        lane=1,
     )  # fmt: skip
 
 
@@ -88,6 +104,50 @@ def _southbound(sb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
         "Port_Binding": bindings,
         "Datapath_Binding": datapaths,
     }
+
+
+def ask_by(
+    database: Database, table: str, column: str, values: Iterable[object], columns: tuple[str, ...]
+) -> Iterator[Row]:
+    """Yield the rows that have one of some values in a column.
+
+    Args:
+        database: to ask.
+        table: of it.
+        column: that is compared.
+        values: of which a row has one.
+        columns: to read.
+    """
+    wanted = sorted({str(one) for one in values})
+    selects = (Select(table, ((column, "==", one),), columns) for one in wanted)
+    yield from flatten(ask(database, selects))
+
+
+def _dhcp(nb: Database, ports: Sequence[Row]) -> list[Row]:
+    """Read the options that the ports' DHCP answers have."""
+    columns = ("name", "dhcpv4_options")
+    rows = [*ask_by(nb, "Logical_Switch_Port", "name", (one["id"] for one in ports), columns)]
+    named = {str(one) for row in rows for one in widen(row, "dhcpv4_options")["dhcpv4_options"]}
+    selects = (
+        Select("DHCP_Options", (("_uuid", "==", uuid(x)),), ("_uuid", "cidr", "options"))
+        for x in sorted(named)
+    )
+    return flatten(ask(nb, selects))
+
+
+def _segments(nb: Database) -> list[Row]:
+    """Read which switches are on which physical network, and with which VLAN."""
+    (ports,) = nb.select([Select("Logical_Switch_Port", (("type", "==", "localnet"),), _LOCALNET)])
+    selects = (
+        Select("Logical_Switch", (("ports", "includes", one_of(uuid(str(one["_uuid"])))),),
+               ("name",)) for one in ports
+    )  # fmt: skip
+    switches = ask(nb, selects)
+    return [
+        {"switch": row["name"], "name": one["name"], "tag": widen(one, "tag")["tag"],
+         "options": one.get("options")}
+        for one, rows in zip(ports, switches, strict=True) for row in rows
+    ]  # fmt: skip
 
 
 def _address_sets(database: Database, acls: Iterable[Row]) -> list[Row]:

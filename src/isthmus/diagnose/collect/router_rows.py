@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from isthmus.diagnose.collect.ovn import ask, flatten, widen
+from isthmus.diagnose.collect.ovn import ask, ask_by, flatten, widen
 from isthmus.diagnose.collect.protocols import Database
 from isthmus.diagnose.collect.tasks import Task
 from isthmus.diagnose.world import Row, Source
@@ -29,6 +29,7 @@ _HANGING = (
     ("load_balancer", "Load_Balancer", ("_uuid", "name", "protocol", "vips", "external_ids")),
 )  # fmt: skip
 _LEARNED = ("_uuid", "logical_port", "ip", "mac")
+_SESSION = ("_uuid", "logical_port", "dst_ip", "status")
 _BINDING = ("_uuid", "logical_port", "type", "tunnel_key", "chassis", "datapath", "up", "options")
 
 
@@ -53,6 +54,11 @@ def tasks(site: str, nb: Database, sb: Database, wanted: Wanted) -> Iterator[Tas
     """
     yield Task(Source.NB, site, "routers", lambda: _northbound(nb, wanted))
     yield Task(Source.SB, site, "bindings of routers", lambda: _southbound(sb, wanted))
+    names = [f"lrp-{one}" for one in wanted.ports]
+    yield Task(
+        Source.SB, site, "sessions of BFD",
+        lambda: {"BFD": [*ask_by(sb, "BFD", "logical_port", names, _SESSION)]}, lane=1,
+    )  # fmt: skip
 
 
 class _Reads:

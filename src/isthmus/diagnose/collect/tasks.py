@@ -25,6 +25,7 @@ class Task:
     place: str
     what: str  #: in words, for the case that it fails
     read: Callable[[], Tables]
+    lane: int = 0  #: tasks of one source that need not wait for each other have different ones
 
 
 @dataclass(slots=True)
@@ -75,9 +76,9 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
 
 def _share(tasks: Sequence[Task]) -> list[list[int]]:
     """Return what each thread does: one source; of more sources than threads, several."""
-    by_source: dict[tuple[Source, str], list[int]] = {}
+    by_source: dict[tuple[Source, str, int], list[int]] = {}
     for number, task in enumerate(tasks):
-        by_source.setdefault((task.source, task.place), []).append(number)
+        by_source.setdefault((task.source, task.place, task.lane), []).append(number)
     each = [*by_source.values()]
     return [[one for some in each[at::_THREADS] for one in some] for at in range(_THREADS)][
         : len(each)

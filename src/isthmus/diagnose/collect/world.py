@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from isthmus import errors
+from isthmus.diagnose.collect import around, neutron, ovn, router_rows
 from isthmus.diagnose.collect import host as host_facts
-from isthmus.diagnose.collect import neutron, ovn, router_rows
 from isthmus.diagnose.collect.protocols import WaysIn
 from isthmus.diagnose.collect.resolve import Found, resolve_end
 from isthmus.diagnose.collect.routers import RouterFacts, list_sites
@@ -147,6 +147,7 @@ class _Rows:
     def central(self) -> Iterator[Task]:
         known = {**self._known, **self._routers}
         yield from neutron.central_tasks(self._ways.api, self._ports, known)
+        yield from around.central_tasks(self._ways.api, self._ports, self._known["network"])
 
     def sites(self) -> Iterator[Task]:
         networks = self._networks()
@@ -163,6 +164,8 @@ class _Rows:
             else:
                 api = self._ways.open_site_api(name, row["region"])
                 yield from neutron.site_tasks(api, name, self._ports, networks)
+                routers = self._routers.get("router", [])
+                yield from around.site_tasks(api, name, self._ports, routers)
             yield from self._ovn(name)
 
     def _ovn(self, name: str) -> Iterator[Task]:

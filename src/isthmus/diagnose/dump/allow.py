@@ -9,6 +9,7 @@ from typing import Any
 
 from isthmus.diagnose.dump.keep import (
     Keep,
+    dhcp_options,
     flag,
     keys,
     line,
@@ -35,15 +36,15 @@ def _words(*names: str) -> dict[str, Keep]:
 _FIXED = some(row(_words("subnet_id", "ip_address")))
 _PORT: Columns = {
     **_words("id", "network_id", "project_id", "status", "mac_address", "device_owner", "device_id",
-             "binding:host_id", "binding:vif_type"),
+             "binding:host_id", "binding:vif_type", "qos_policy_id", "qos_network_policy_id"),
     "name": text, "admin_state_up": flag, "port_security_enabled": flag, "fixed_ips": _FIXED,
     "security_groups": some(word),
     "allowed_address_pairs": some(row(_words("ip_address", "mac_address"))),
 }  # fmt: skip
 _NETWORK: Columns = {
-    **_words("id", "project_id"), "name": text, "mtu": number, "admin_state_up": flag,
-    "router:external": flag, "availability_zone_hints": some(word), "ipv4_address_scope": word,
-    "ipv6_address_scope": word,
+    **_words("id", "project_id", "qos_policy_id"), "name": text, "mtu": number,
+    "admin_state_up": flag, "shared": flag, "router:external": flag,
+    "availability_zone_hints": some(word), "ipv4_address_scope": word, "ipv6_address_scope": word,
 }  # fmt: skip
 _ROUTES = some(row(_words("destination", "nexthop")))
 _SUBNET: Columns = {
@@ -77,6 +78,12 @@ _PLAN: Columns = {
     "id": word, "name": text,
     **dict.fromkeys(("subnets", "gateways", "floating_ips", "forwardings", "sites"), _EXIT),
 }  # fmt: skip
+_LEFT: Columns = {
+    **_words("id", "network_id"),
+    "subnet_ip_availability": some(row({
+        **_words("subnet_id", "cidr"), "total_ips": number, "used_ips": number,
+    })),
+}  # fmt: skip
 _CENTRAL: Mapping[str, Columns] = {
     "site": {**_words("id", "name", "region", "state", "reachability"),
              "last_seen_at": line, "last_error": said},
@@ -96,12 +103,22 @@ _CENTRAL: Mapping[str, Columns] = {
     "site_job": _JOB,
     "site_refusal": {**_words("id", "site", "type", "resource_id"), "reason": said},
     "router_exit": _PLAN,
+    "network_ip_availability": _LEFT,
+    "rbac_policy": _words("id", "object_type", "object_id", "action", "target_tenant"),
+    "quota_detail": {**_words("id", "project_id", "resource"), "limit": number, "used": number,
+                     "reserved": number},
+    "qos_policy": {"id": word, "rules": some(row({
+        **_words("id", "type", "direction"), "max_kbps": number, "max_kpps": number}))},
     "server": {"name": text, "port_id": word},
 }  # fmt: skip
 _NEUTRON: Mapping[str, Columns] = {
     "port": _PORT, "network": _NETWORK, "subnet": _SUBNET, "security_group": _GROUP,
     "site_shadow": {**_words("id", "network_id", "site", "chassis", "mac_address"),
                     "port_key": number, "addresses": some(word)},
+    "network_ip_availability": _LEFT,
+    "agent": {**_words("id", "host", "binary"), "agent_type": line, "alive": flag,
+              "heartbeat_timestamp": line},
+    "router_agent": {**_words("id", "router_id", "host", "ha_state"), "alive": flag},
 }  # fmt: skip
 _LSP_OPTIONS = keys(
     "requested-chassis", "requested-tnl-key", "router-port", "network_name", "mcast_flood",
@@ -121,6 +138,7 @@ _NB: Mapping[str, Columns] = {
         "dhcpv4_options": optional(word), "external_ids": _MARKS,
         "parent_name": optional(word), "tag": optional(number),
     },
+    "DHCP_Options": {**_words("_uuid", "cidr"), "options": dhcp_options},
     "Port_Group": {**_words("_uuid", "name"), "ports": _REFS, "acls": _REFS},
     "ACL": {**_words("_uuid", "direction", "action"), "priority": number, "match": text,
             "external_ids": _MARKS},
@@ -165,6 +183,10 @@ _SB: Mapping[str, Columns] = {
     "Datapath_Binding": {"_uuid": word, "tunnel_key": number},
     "Address_Set": {"name": word, "addresses": some(word)},
     "MAC_Binding": _words("_uuid", "logical_port", "ip", "mac"),
+    "FDB": {**_words("_uuid", "mac"), "dp_key": number, "port_key": number},
+    "Service_Monitor": {**_words("_uuid", "logical_port", "ip"), "protocol": optional(word),
+                        "port": number, "status": optional(word)},
+    "BFD": _words("_uuid", "logical_port", "dst_ip", "status"),
 }  # fmt: skip
 _HOST: Mapping[str, Columns] = {
     "Open_vSwitch": {

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from isthmus.diagnose.evaluate.dhcp import hide
+
 Keep = Callable[[Any], Any]
 
 _LONGEST = 4096
@@ -137,6 +139,17 @@ def words_by_word(value: Any) -> dict[str, str]:
         return {}
     pairs = ((_endpoints(key), _endpoints(one)) for key, one in value.items())
     return {key: one for key, one in pairs if key is not None and one is not None}
+
+
+def dhcp_options(value: Any) -> dict[str, str]:
+    """Keep addresses and numbers of DHCP options; of texts, whether OVN can read them."""
+    if not isinstance(value, Mapping):
+        return {}
+    pairs = (
+        (key, hide(key, one[:_LONGEST])) for key, one in value.items()
+        if isinstance(key, str) and isinstance(one, str)
+    )  # fmt: skip
+    return {key: one for key, one in pairs if one is not None}
 
 
 def _endpoints(value: Any) -> str | None:

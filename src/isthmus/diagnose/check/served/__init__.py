@@ -1,0 +1,1 @@
+"""What a guest is given beside its way: DHCP, addresses, names, limits."""
