@@ -196,6 +196,7 @@ def north(cloud: Grown, site: str) -> Tables:
     found["Logical_Switch_Port"] = [
         _switch_port(site, one) for one in cloud.servers if _is_here(site, one)
     ]
+    found["server"] = [{"model": "clustered", "leader": True, "connected": True}]
     found["DHCP_Options"] = [
         {"_uuid": f"dhcp-{net.id}", "cidr": net.cidr(4), "options": {
             "server_id": net.address(4, 1), "router": net.address(4, 1), "mtu": "1442",
@@ -252,4 +253,5 @@ def south(cloud: Grown, site: str) -> Tables:
                              for net in cloud.nets],
         "Address_Set": _address_sets(cloud),
         "MAC_Binding": [], "FDB": [], "Service_Monitor": [], "BFD": [],
+        "server": [{"model": "clustered", "leader": False, "connected": True}],
     }  # fmt: skip

@@ -221,6 +221,7 @@ def _central(cloud: Grown) -> Iterator[Piece]:
          "reserved": 0}
     ]  # fmt: skip
     yield *C, "network_ip_availability", [_left(net, 200) for net in cloud.nets]
+    yield *C, "clock", [{"ahead_s": -1}]
     yield *C, "router_exit", [_of_router(cloud, one) for one in cloud.routers]
     yield *C, "floatingip", [
         {"id": f"fip{one.number}", "floating_ip_address": one.public, "port_id": one.id,
@@ -245,6 +246,7 @@ def _neutron(cloud: Grown, site: str) -> Iterator[Piece]:
          "agent_type": "OVN Controller agent"} for host in cloud.hosts[site]
     ]  # fmt: skip
     yield *here, "router_agent", []
+    yield *here, "clock", [{"ahead_s": 2}]
     yield *here, "site_shadow", [
         {"id": one.id, "network_id": one.net.id, "site": one.site, "chassis": f"c-{one.host}",
          "port_key": one.number, "mac_address": one.mac,
@@ -285,6 +287,12 @@ def _host(cloud: Grown, host: str) -> Iterator[Piece]:
         {"name": "ovs-vswitchd", "state": "running", "said": "3.1"},
         {"name": "ovn-controller", "state": "connected", "said": "connected"},
     ]  # fmt: skip
+    yield *here, "bridge", [{"name": "br-int", "interfaces": [f"tap{x.number}" for x in own],
+                            "ofports": [3, 9]}]  # fmt: skip
+    yield *here, "counter", [{"name": "upcalls-missed", "value": 9000},
+                             {"name": "upcalls-lost", "value": 2}]  # fmt: skip
+    for table in ("log", "certificate", "neighbour", "bridge_flow"):
+        yield *here, table, []
     yield *here, "conntrack", [{"count": 70, "most": 3_000_000}]
     yield *here, "route", [{"to": _tunnel(cloud, one), "dev": "br-phys", "mtu": 1500}
                            for one in others]  # fmt: skip

@@ -1,7 +1,8 @@
 """What else a broken world is found to be, and that what looks alike and is well is not."""
 
 import pytest
-from tests.tables.more_faults import BEHIND, MORE, Case
+from tests.tables.machine_faults import ALL
+from tests.tables.more_faults import BEHIND, Case
 
 from isthmus.diagnose.evaluate.dhcp import HIDDEN, find_fault, hide
 from isthmus.diagnose.judge import Diagnosis
@@ -11,9 +12,9 @@ def codes(found: Diagnosis) -> list[str]:
     return [one.verdict.code for one in found.blockers]
 
 
-@pytest.mark.parametrize("code", MORE)
+@pytest.mark.parametrize("code", ALL)
 def test_it_is_named_first(code: str) -> None:
-    case = MORE[code]
+    case = ALL[code]
     found = case.build(case.change)
     assert codes(found)[:1] == [code], codes(found)
     assert found.word is case.word
@@ -24,9 +25,9 @@ def test_it_is_named_first(code: str) -> None:
     assert verdict.remedy
 
 
-@pytest.mark.parametrize("code", [*MORE, *BEHIND])
+@pytest.mark.parametrize("code", [*ALL, *BEHIND])
 def test_what_looks_alike_and_is_well_is_not_told(code: str) -> None:
-    case: Case = MORE[code] if code in MORE else BEHIND[code][0]
+    case: Case = ALL[code] if code in ALL else BEHIND[code][0]
     found = case.build(case.twin)
     assert code not in codes(found)
     assert not [one for one in found.report.unseen if "failed" in one]

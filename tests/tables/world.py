@@ -92,7 +92,7 @@ def _nb(site: str) -> dict[str, list[dict[str, Any]]]:
             "dns_server": "{192.0.2.53}", "domain_name": '"example"',
             "classless_static_route": f"{{169.254.169.254/32,{_meta(site)}, 0.0.0.0/0,10.0.0.1}}",
         }}],
-        "segment": [],
+        "segment": [], "server": [{"model": "standalone", "leader": True, "connected": True}],
     }  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def _sb(site: str) -> dict[str, list[dict[str, Any]]]:
         "Chassis_Private": [{"name": mine, "nb_cfg": 7, "chassis": f"u-{mine}"}],
         "Address_Set": [{"name": f"{PG}_ip4", "addresses": ["10.0.0.5", "10.0.0.6"]}],
         "FDB": [], "Service_Monitor": [],
+        "server": [{"model": "standalone", "leader": True, "connected": True}],
     }  # fmt: skip
 
 
@@ -144,7 +145,7 @@ def _neutron(site: str) -> dict[str, list[dict[str, Any]]]:
         "metadata_port": [{"id": "meta", "network_id": NET, "fixed_ips": [
             {"subnet_id": SUBNET, "ip_address": _meta(site)}]}],
         "network_ip_availability": [_left(60, 50)], "agent": [], "dhcp_port": [],
-        "router_agent": [],
+        "router_agent": [], "clock": [{"ahead_s": 1}],
         "site_shadow": [
             {"id": other, "network_id": NET, "site": far, "chassis": {A: "c1", B: "c2"}[other],
              "port_key": KEYS[other], "mac_address": f"fa:16:3e:00:00:0{last}",
@@ -174,6 +175,10 @@ def _host(host: str) -> dict[str, list[dict[str, Any]]]:
         "conntrack": [{"count": 70, "most": 3000000}],
         "route": [{"to": to, "dev": "br-phys", "mtu": 1500}],
         "flow": [{"to": other, "match": "reg15=0x16", "count": 1}],
+        "bridge": [{"name": "br-int", "interfaces": ["tap1", "ovn-1"], "ofports": [1, 3]}],
+        "counter": [{"name": "upcalls-missed", "value": 9000}, {"name": "upcalls-lost", "value": 2},
+                    {"name": "datagrams", "value": 70000}, {"name": "checksum-errors", "value": 1}],
+        "log": [], "certificate": [], "neighbour": [], "bridge_flow": [], "tracked": [],
     }  # fmt: skip
 
 
@@ -198,7 +203,7 @@ def healthy() -> Tables:
                                "datapath_key": DATAPATH} for one in ("s1", "s2")],
             "site_job": [], "site_refusal": [],
             "network_ip_availability": [_left(253, 100)], "rbac_policy": [], "quota_detail": [],
-            "qos_policy": [],
+            "qos_policy": [], "clock": [{"ahead_s": 0}],
         }
     }  # fmt: skip
     for site, host in (("s1", "h1"), ("s2", "h2")):

@@ -43,6 +43,9 @@ class Lists:
         self.error = error
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
+    def read_ahead_s(self) -> float:
+        return 0.4
+
     def list(self, resource: str, **filters: Any) -> list[Row]:
         self.asked.append((resource, filters))
         if self.error is not None:
@@ -266,6 +269,9 @@ class Rows:
     def select(self, selects: Sequence[Select]) -> list[list[Row]]:
         return [[r for r in self.tables.get(s.table, ()) if _holds(r, s)] for s in selects]
 
+    def read_server(self) -> Row:
+        return {"model": "clustered", "leader": False, "connected": True}
+
 
 def _holds(row: dict[str, Any], select: Select) -> bool:
     for column, function, value in select.where:
@@ -335,7 +341,13 @@ class Host:
             raise errors.TimedOut(f"no answer to {' '.join(words)}")
         return "ovs-vswitchd 3.1\n"
 
-    def list_flows(self, match: str) -> list[str]:
+    def read_file(self, path: str) -> str:
+        raise errors.NotFound(path)
+
+    def read_log(self, daemon: str) -> list[str]:
+        raise errors.NotFound(daemon)
+
+    def list_flows(self, match: str, bridge: str = "") -> list[str]:
         return ["table=37 actions=output:1"] if match == "metadata=0x2,reg15=0x16" else []
 
     def run_ip(self, *words: str) -> str:

@@ -10,7 +10,7 @@ _CODE = re.compile(
     r'"((?:port|network|subnet|policy|group|acl|switch|lsp|binding|northd|dhcp|shadow|chassis'
     r"|remote_chassis|mtu|host|site|job|report|router|route|exit|external|floating|forwarding|snat"
     r"|return|lr|lrp|gateway|default_route|exit_route|nat|return_policy|transit|probe|guest"
-    r"|lease|quota|qos|fdb|lb|segment|bfd|metadata|agent|bridge|ovsdb|clock)\.[a-z_]+)\""
+    r"|lease|quota|qos|fdb|lb|segment|bfd|metadata|agent|bridge|ovsdb|clock|conntrack)\.[a-z_]+)\""
 )
 
 

@@ -289,6 +289,9 @@ def test_all_columns_that_are_read_of_ovn_may_be_in_a_dump() -> None:
         def __init__(self) -> None:
             self.asked: list[Select] = []
 
+        def read_server(self) -> dict[str, Any]:
+            return {}
+
         def select(self, selects: Any) -> list[list[Any]]:
             self.asked += selects
             row = {"match": "ip4.src == $pg"}

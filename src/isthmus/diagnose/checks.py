@@ -11,7 +11,9 @@ from isthmus.diagnose.check import (
     rules,
     shadow,
 )
+from isthmus.diagnose.check.agents import alive, bridges
 from isthmus.diagnose.check.look import Check
+from isthmus.diagnose.check.machine import counters, trust
 from isthmus.diagnose.check.routed import (
     centralised,
     exit_row,
@@ -47,6 +49,10 @@ CHECKS: tuple[Check, ...] = (
     *learned.CHECKS,
     *shadow.CHECKS,
     *host.CHECKS,
+    *bridges.CHECKS,
+    *counters.CHECKS,
+    *trust.CHECKS,
+    *alive.CHECKS,
     port.PLUGGED,
     *dhcp.CHECKS,
     *metadata.CHECKS,

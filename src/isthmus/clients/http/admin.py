@@ -45,6 +45,11 @@ class AdminApi:
         """Return the time at central, as its last answer told it."""
         return self._client.read_clock()
 
+    def read_ahead_s(self) -> float:
+        """Return how far its clock is ahead of ours, as its last answer told it; in seconds."""
+        now = datetime.datetime.now(datetime.UTC)
+        return (self._client.read_clock().astimezone(datetime.UTC) - now).total_seconds()
+
     def shows_holdings(self) -> bool:
         """Tell whether the caller may see what the tier holds, and an empty list says something."""
         return bool(self._client.get_all("site_holding", fields="epoch"))

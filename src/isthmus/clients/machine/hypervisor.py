@@ -30,6 +30,17 @@ _NOT_ROOT = 77
 _AROUND_S = 12.0
 #: Seconds for which a connection waits for the next question. A login takes as long as ten answers.
 _KEPT_S = 15
+#: What is read of a file and of a log; bytes.
+_MOST_BYTES = 256 * 1024
+#: Where daemons write their logs: packages of distributions, and Kolla. Journals come after these.
+_LOGS = {
+    "ovs-vswitchd": ("openvswitch/ovs-vswitchd.log", "kolla/openvswitch/ovs-vswitchd.log"),
+    "ovn-controller": ("ovn/ovn-controller.log", "kolla/openvswitch/ovn-controller.log",
+                       "kolla/ovn/ovn-controller.log"),
+    "neutron-ovn-metadata-agent": ("neutron/neutron-ovn-metadata-agent.log",
+                                   "neutron/ovn-metadata-agent.log",
+                                   "kolla/neutron/neutron-ovn-metadata-agent.log"),
+}  # fmt: skip
 #: What stands for the hypervisor's name in a target, as in ssh_config(5).
 NAME = "%h"
 
@@ -137,8 +148,40 @@ class SshHypervisor:
         argv = [tool, f"--timeout={ANSWER_S}", "-t", daemon, *words]
         return self._ask(f"{around} {shlex.join(argv)}", tool, words)
 
-    def list_flows(self, match: str) -> list[str]:
-        """List the flows of the integration bridge that have certain fields.
+    def read_file(self, path: str) -> str:
+        """Return the beginning of a file.
+
+        Raises:
+            NotFound: there is none.
+            Unreachable: the hypervisor did not answer.
+            Unsupported: the user may not read it.
+        """
+        done = self._run(f"$X head -c {_MOST_BYTES} {shlex.quote(path)}", "head")
+        if done.exit_code:
+            raise errors.NotFound(_say(done))
+        return done.stdout
+
+    def read_log(self, daemon: str) -> list[str]:
+        """Return the last lines of a daemon's log, or of its journal.
+
+        Raises:
+            NotFound: it has none there.
+            Unreachable: the hypervisor did not answer.
+            Unsupported: the user may not read it.
+        """
+        files = " ".join(f"/var/log/{one}" for one in _LOGS.get(daemon, ()))
+        unit = shlex.quote(daemon)
+        done = self._run(
+            f'for f in {files}; do [ -r "$f" ] && {{ tail -c {_MOST_BYTES} "$f"; exit; }}; done\n'
+            f"journalctl -q -u {unit} -n 2000 -o short-iso --no-pager",
+            "journalctl",
+        )
+        if done.exit_code or not done.stdout.strip():
+            raise errors.NotFound(f"{daemon} has no log there")
+        return done.stdout.splitlines()
+
+    def list_flows(self, match: str, bridge: str = "") -> list[str]:
+        """List the flows of a bridge, the integration bridge, that have certain fields.
 
         Raises:
             NotFound: ovs-vswitchd does not run.
@@ -147,9 +190,11 @@ class SshHypervisor:
             Unsupported: the user may not ask, or the tools are not there.
         """
         get = f"$X ovs-vsctl --timeout={ANSWER_S} --if-exists get Open_vSwitch ."
-        bridge = f"b=$({get} external_ids:ovn-bridge 2>/dev/null | tr -d '\"')"
+        named = f"b=$({get} external_ids:ovn-bridge 2>/dev/null | tr -d '\"')"
+        if bridge:
+            named = f"b={shlex.quote(bridge)}"
         argv = ["ovs-ofctl", f"--timeout={ANSWER_S}", "-O", "OpenFlow15", "dump-flows"]
-        command = f'{bridge}; $X {shlex.join(argv)} "${{b:-br-int}}" {shlex.quote(match)}'
+        command = f'{named}; $X {shlex.join(argv)} "${{b:-br-int}}" {shlex.quote(match)}'
         said = self._ask(command, "ovs-ofctl", [match])
         return [line.strip() for line in said.splitlines() if "actions=" in line]
 

@@ -30,11 +30,29 @@ class RemoteDatabase:
             Unsupported: ovsdb-client is not installed.
             ProtocolError: the answer is of no use.
         """
+        return self._ask(self._name, selects)
+
+    def read_server(self) -> Row:
+        """Return how the server has its database: model, leader, connected (ovsdb-server(5)).
+
+        Raises:
+            Unreachable: nobody answered.
+            Unsupported: ovsdb-client is not installed.
+            ProtocolError: the answer is of no use.
+        """
+        where = (("name", "==", self._name),)
+        select = Select("Database", where, ("model", "leader", "connected"))
+        (rows,) = self._ask("_Server", [select])
+        if not rows:
+            raise errors.ProtocolError(f"{self._remote} has no database {self._name}")
+        return rows[0]
+
+    def _ask(self, name: str, selects: Sequence[Select]) -> list[list[Row]]:
         seconds = max(1, round(self._timeout_s))
         argv = ["ovsdb-client", f"--timeout={seconds}", "transact", self._remote]
         try:
             done = shell.run(
-                [*argv, render_transaction(self._name, selects)], timeout_s=self._timeout_s + 2
+                [*argv, render_transaction(name, selects)], timeout_s=self._timeout_s + 2
             )
         except (errors.StepFailed, errors.TimedOut) as error:
             reason = error.message.rpartition(": ")[2] or error.message

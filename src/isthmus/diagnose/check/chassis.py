@@ -24,6 +24,8 @@ from isthmus.model.verdict import Subject, Verdict
 #: What Geneve with OVN's option adds over IPv4: 14 Ethernet, 20 IP, 8 UDP, 8 Geneve, 8 option
 #: (RFC 8926; neutron's ovn plugin has max_header_size 38 and 20 of IP for the same).
 OVERHEAD_BYTES = 58
+#: The same without OVN's option, and IP's part of it.
+_BARE_BYTES, _IP_BYTES = 50, 20
 
 
 def check_own_chassis(look: Look) -> Iterator[Verdict]:
@@ -197,6 +199,9 @@ def check_mtu(look: Look) -> Iterator[Verdict]:
         path = route.get("mtu")
         if mtu and path and int(mtu) + OVERHEAD_BYTES > int(path):
             fits = int(path) - OVERHEAD_BYTES
+            if int(mtu) + _BARE_BYTES <= int(path):
+                yield _of_header(look, int(mtu), int(path), str(route.get("dev")))
+                continue
             yield degraded(
                 "mtu.too_large",
                 Subject(end.network_id, "network", CENTRAL),
@@ -207,6 +212,21 @@ def check_mtu(look: Look) -> Iterator[Verdict]:
                 ),
                 f"{OPENSTACK} network set --mtu {fits} {end.network_id}",
             )
+
+
+def _of_header(look: Look, mtu: int, path: int, device: str) -> Verdict:
+    """Tell of a network that would fit if OVN's own option in Geneve took no room."""
+    end, fits = look.sender, path - OVERHEAD_BYTES
+    return degraded(
+        "mtu.geneve_header",
+        Subject(end.network_id, "network", CENTRAL),
+        f"for network {end.network_id} {path - mtu - _IP_BYTES} bytes are reserved for Geneve, and "
+        f"OVN takes {OVERHEAD_BYTES - _IP_BYTES}: packets of more than {fits} bytes are lost from "
+        f"{end.host}",
+        look.evidence(Source.HOST, end.host, f"{device} mtu={path}, network mtu={mtu}"),
+        f"{OPENSTACK} network set --mtu {fits} {end.network_id}; and [ml2_type_geneve] "
+        "max_header_size = 38 in ml2_conf.ini of central and of each site",
+    )
 
 
 CHECKS = (

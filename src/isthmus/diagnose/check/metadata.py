@@ -18,6 +18,7 @@ from isthmus.model.verdict import Subject, Verdict
 
 #: Where the metadata agent of a hypervisor writes how far it is (neutron common/ovn/constants.py).
 _DONE = "neutron:ovn-metadata-sb-cfg"
+_AGENT = "neutron-ovn-metadata-agent"
 #: As far behind as Neutron takes an agent for alive: it asks, and then they answer.
 _MOST_BEHIND = 1
 
@@ -66,7 +67,49 @@ def check_metadata(look: Look) -> Iterator[Verdict]:
         )
 
 
+def check_plugged(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor whose metadata agent has nothing on the sender's network."""
+    end = look.sender
+    chassis = look.chassis_of(end) or {}
+    private = look.world.find(Source.SB, end.site, "Chassis_Private", name=chassis.get("name"))
+    has_agent = ((private or {}).get("external_ids") or {}).get(_DONE) is not None
+    ports = look.world.list(Source.NEUTRON, end.site, "metadata_port", network_id=end.network_id)
+    for row in ports if has_agent else ():
+        there = look.world.find(Source.HOST, end.host, "Interface", iface_id=row["id"])
+        if there is None and addresses(row):
+            yield degraded(
+                "metadata.not_plugged",
+                Subject(str(row["id"]), "port", end.host),
+                f"the metadata agent of hypervisor {end.host} has no namespace on network "
+                f"{end.network_id}: guests there get neither keys nor host names",
+                look.evidence(Source.HOST, end.host, f"no Interface with iface-id={row['id']}"),
+                f"on {end.host}: systemctl restart neutron-ovn-metadata-agent; ip netns list",
+            )
+
+
+def check_nova(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor whose metadata agent is refused by Nova."""
+    host = look.sender.host
+    row = look.world.find(Source.HOST, host, "log", daemon=_AGENT, what="nova") or {}
+    if int(row.get("count") or 0):
+        yield degraded(
+            "metadata.nova_refuses",
+            Subject(host, "hypervisor", look.sender.site),
+            f"Nova answers the metadata agent of hypervisor {host} with an error "
+            f"({row['count']} times in the last hour): guests get neither keys nor host names",
+            look.evidence(Source.HOST, host, f"log of {_AGENT}: {row.get('last')}"),
+            "compare metadata_proxy_shared_secret of neutron_ovn_metadata_agent.ini with that of "
+            "nova.conf ([neutron]), and see that nova-metadata runs",
+        )
+
+
 CHECKS = (
+    Check(name="namespace of metadata", hop=Hop.SENDER_TAP, run=check_plugged,
+          needs=(Need.SENDER_NEUTRON, Need.SENDER_SB, Need.SENDER_HOST),
+          skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
+    Check(name="Nova behind metadata", hop=Hop.SENDER_TAP, run=check_nova,
+          needs=(Need.SENDER_HOST,), skips=lambda look: from_a_site(look) or on_a_host(look),
+          vital=False),
     Check(name="metadata agent", hop=Hop.SENDER_TAP, run=check_agent, needs=(Need.SENDER_SB,),
           skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
     Check(name="metadata", hop=Hop.SENDER_SWITCH, run=check_metadata,

@@ -40,6 +40,7 @@ def central_tasks(api: Api, ports: Rows, networks: Rows) -> Iterator[Task]:
 
         return Task(Source.CENTRAL, CENTRAL, what, read, lane)
 
+    yield _clock(api, Source.CENTRAL, CENTRAL)
     yield task(1, "addresses that are left", "network_ip_availability", ids, network_id=ids)
     yield task(1, "RBAC policies", "rbac_policy", ids, object_type="network", object_id=ids)
     yield task(2, "quotas", "quota_detail", projects, project_id=projects)
@@ -58,6 +59,7 @@ def site_tasks(api: Api, site: str, ports: Rows, routers: Rows) -> Iterator[Task
     networks = sorted({str(row["network_id"]) for row in ports})
     told = (str(row.get("binding:host_id") or "").rpartition("/")[2] for row in ports)
     hosts = sorted({*told} - {""})
+    yield _clock(api, Source.NEUTRON, site)
     yield Task(
         Source.NEUTRON, site, "addresses that are left",
         lambda: {"network_ip_availability": api.list("network_ip_availability",
@@ -67,6 +69,11 @@ def site_tasks(api: Api, site: str, ports: Rows, routers: Rows) -> Iterator[Task
     yield Task(
         Source.NEUTRON, site, "agents", lambda: _agents(api, hosts, networks, routers), lane=1
     )  # fmt: skip
+
+
+def _clock(api: Api, source: Source, place: str) -> Task:
+    """Return the task that reads a tier's clock, once it has answered something else."""
+    return Task(source, place, "clock", lambda: {"clock": [{"ahead_s": round(api.read_ahead_s())}]})
 
 
 def _projects(ports: Rows) -> list[str]:

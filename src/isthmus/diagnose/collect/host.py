@@ -12,7 +12,7 @@ from isthmus.facts.ovsdb import Select
 
 _INTERFACE = (
     "name", "type", "external_ids", "options", "ofport", "error", "admin_state", "link_state",
-    "mtu", "statistics",
+    "mtu", "statistics", "bfd_status",
 )  # fmt: skip
 
 
@@ -63,7 +63,21 @@ def _daemons(found: Hypervisor) -> Iterator[Row]:
             state, said = "hung", error.message
         except errors.NotFound as error:
             state, said = "dead", error.message
-        yield {"name": name, "state": state, "said": said.splitlines()[0] if said else ""}
+        row = {"name": name, "state": state, "said": said.splitlines()[0] if said else ""}
+        yield row | (
+            {"version": _version(found, said, name)} if state not in ("dead", "hung") else {}
+        )
+
+
+def _version(found: Hypervisor, said: str, name: str) -> str:
+    """Return a daemon's version; empty where it does not say."""
+    if name != "ovs-vswitchd":
+        try:
+            said = found.ask_daemon(name, "version").strip()
+        except (errors.TimedOut, errors.NotFound):
+            return ""
+    words = said.splitlines()[0].split() if said else []
+    return words[-1] if words else ""
 
 
 def _connections(found: Hypervisor) -> Iterator[Row]:

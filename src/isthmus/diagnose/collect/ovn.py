@@ -1,6 +1,7 @@
 """What is read of a site's OVN databases: the rows of two ports, and those that these name."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from isthmus.diagnose.collect.protocols import Database
 from isthmus.diagnose.collect.tasks import Task
@@ -42,11 +43,14 @@ def tasks(site: str, nb: Database, sb: Database, ports: Sequence[Row]) -> Iterat
         Source.SB, site, "address sets",
         lambda: {"Address_Set": _address_sets(sb, _northbound(nb, ports)["ACL"])},
     )  # fmt: skip
+    for source, database in ((Source.NB, nb), (Source.SB, sb)):
+        yield Task(source, site, "state of the server", partial(_server, database), lane=2)
     yield Task(Source.NB, site, "DHCP options", lambda: {"DHCP_Options": _dhcp(nb, ports)}, lane=1)
     yield Task(Source.NB, site, "fabrics", lambda: {"segment": _segments(nb)}, lane=1)
     yield Task(
         Source.SB, site, "learned addresses",
-        lambda: {"FDB": [*ask_by(sb, "FDB", "mac", (p.get("mac_address") for p in ports), _LEARNED)]},
+        lambda: {"FDB": [*ask_by(sb, "FDB", "mac", (p.get("mac_address") for p in ports),
+                                 _LEARNED)]},
         lane=1,
     )  # fmt: skip
     yield Task(
@@ -60,7 +64,7 @@ def tasks(site: str, nb: Database, sb: Database, ports: Sequence[Row]) -> Iterat
 def _northbound(nb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
     switches = sorted({SWITCH_PREFIX + str(port["network_id"]) for port in ports})
     first = [
-        Select("NB_Global", columns=("nb_cfg", "sb_cfg", "hv_cfg")),
+        Select("NB_Global", columns=("nb_cfg", "sb_cfg", "hv_cfg", "nb_cfg_timestamp")),
         *(Select("Logical_Switch", (("name", "==", one),), _SWITCH) for one in switches),
         *(Select("Logical_Switch_Port", (("name", "==", one["id"]),), _PORT) for one in ports),
     ]
@@ -83,7 +87,7 @@ def _northbound(nb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
 
 def _southbound(sb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
     selects = [
-        Select("SB_Global", columns=("nb_cfg",)),
+        Select("SB_Global", columns=("nb_cfg", "options")),
         Select("Chassis", columns=_CHASSIS),
         Select("Encap", columns=_ENCAP),
         Select("Chassis_Private", columns=_PRIVATE),
@@ -104,6 +108,10 @@ def _southbound(sb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
         "Port_Binding": bindings,
         "Datapath_Binding": datapaths,
     }
+
+
+def _server(database: Database) -> dict[str, list[Row]]:
+    return {"server": [database.read_server()]}
 
 
 def ask_by(

@@ -1,7 +1,7 @@
 """What is read of the outside; `isthmus.wiring.diagnose` joins these with clients and the lab."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from isthmus.diagnose.world import Row
 from isthmus.facts.ovsdb import Select
@@ -13,12 +13,18 @@ class Api(Protocol):
     def list(self, resource: str, **filters: Any) -> list[Row]:
         """List resources, all of them."""
 
+    def read_ahead_s(self) -> float:
+        """Return how far its clock is ahead of ours, as its last answer told it; in seconds."""
+
 
 class Database(Protocol):
     """One OVSDB database."""
 
     def select(self, selects: Sequence[Select]) -> list[list[Row]]:
         """Return the rows of each select."""
+
+    def read_server(self) -> Row:
+        """Return how the server has its database: model, leader, connected (ovsdb-server(5))."""
 
 
 class Hypervisor(Protocol):
@@ -35,11 +41,37 @@ class Hypervisor(Protocol):
             TimedOut: it runs, and does not answer.
         """
 
-    def list_flows(self, match: str) -> list[str]:
-        """List the flows of the integration bridge that have certain fields."""
+    def list_flows(self, match: str, bridge: str = "") -> list[str]:
+        """List the flows of a bridge, the integration bridge, that have certain fields."""
 
     def run_ip(self, *words: str) -> str:
         """Return what `ip` says, as JSON."""
+
+    def read_file(self, path: str) -> str:
+        """Return the beginning of a file.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+    def read_log(self, daemon: str) -> list[str]:
+        """Return the last lines of a daemon's log.
+
+        Raises:
+            NotFound: it has none there.
+        """
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """A hypervisor that was read already: what was made of its answers is there as it was made."""
+
+    def get_made(self, table: str) -> list[Row]:
+        """Return the rows of a table that `collect/machine.py` makes.
+
+        Raises:
+            Unsupported: it was not read then.
+        """
 
 
 class WaysIn(Protocol):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from isthmus import errors
-from isthmus.diagnose.collect import around, neutron, ovn, router_rows
+from isthmus.diagnose.collect import around, machine, neutron, ovn, router_rows
 from isthmus.diagnose.collect import host as host_facts
 from isthmus.diagnose.collect.protocols import WaysIn
 from isthmus.diagnose.collect.resolve import Found, resolve_end
@@ -281,12 +281,16 @@ def _add_hosts(
     """Read the hypervisors of all legs: their ends, and those that have the gateways."""
     unseen: list[Unseen] = []
     asked: dict[str, tuple[dict[str, None], dict[tuple[str, int, int], None]]] = {}
+    own: dict[str, set[str]] = {}
+    others: dict[str, set[str]] = {}
     for leg in legs:
         one, other = leg.sender, leg.receiver
         if one.host:
             tunnels, towards = asked.setdefault(one.host, ({}, {}))
             tunnels.update(dict.fromkeys(_tunnels(world, one, other)))
             towards.update(dict.fromkeys(_towards(world, one, other)))
+            own.setdefault(one.host, set()).update({one.id} - {""})
+            others.setdefault(one.host, set()).update({other.mac_address} - {""})
     tasks: list[Task] = []
     for host, (tunnels, towards) in asked.items():
         try:
@@ -295,6 +299,7 @@ def _add_hosts(
             unseen.append(Unseen(Source.HOST, host, error.message))
             continue
         tasks += host_facts.tasks(host, found, tunnels=[*tunnels], towards=[*towards])
+        tasks += machine.tasks(host, found, own=sorted(own[host]), towards=sorted(others[host]))
     seen: Gathered = gather(tasks, deadline, now)
     return replace(
         world,

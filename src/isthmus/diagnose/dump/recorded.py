@@ -126,6 +126,17 @@ class RecordedApi:
             }
         )  # fmt: skip
 
+    def read_ahead_s(self) -> float:
+        """Return how far its clock was ahead.
+
+        Raises:
+            IsthmusError: it was not read.
+        """
+        rows = self._ways.get_rows(self._source, self._place, "clock").list({})
+        if not rows or rows[0].get("ahead_s") is None:
+            raise errors.NotFound("its clock is not in the dump")
+        return float(rows[0]["ahead_s"])
+
 
 class RecordedDatabase:
     """One OVSDB database."""
@@ -137,6 +148,13 @@ class RecordedDatabase:
     def select(self, selects: Sequence[Select]) -> list[list[Row]]:
         """Return the rows of each select: conditions that values are equal, or are in a set."""
         return [self._one(one) for one in selects]
+
+    def read_server(self) -> Row:
+        """Return how the server had its database."""
+        rows = self._ways.get_rows(self._source, self._place, "server").list({})
+        if not rows:
+            raise errors.NotFound("the state of the server is not in the dump")
+        return rows[0]
 
     def _one(self, select: Select) -> list[Row]:
         filters = {column: _wanted(value) for column, _, value in select.where}
@@ -179,15 +197,34 @@ class RecordedHost(RecordedDatabase):
         row = self._find("daemon", name=daemon)
         if row is None:
             raise errors.NotFound(f"{daemon} is not in the dump")
-        said = str(row.get("said") or "")
+        said = str(
+            row.get("version" if words == ("version",) and "version" in row else "said") or ""
+        )
         if row.get("state") == "hung":
             raise errors.TimedOut(said)
         if row.get("state") == "dead":
             raise errors.NotFound(said)
         return said
 
-    def list_flows(self, match: str) -> list[str]:
+    def get_made(self, table: str) -> list[Row]:
+        """Return the rows of a table as they were made.
+
+        Raises:
+            IsthmusError: it was not read, with the reason of then.
+        """
+        return self._ways.get_rows(Source.HOST, self._host, table).list({})
+
+    def read_file(self, path: str) -> str:
+        """Refuse: what was made of files is in the dump, and not the files."""
+        raise errors.NotFound(f"{path} is not in the dump")
+
+    def read_log(self, daemon: str) -> list[str]:
+        """Refuse: what was made of logs is in the dump, and not the logs."""
+        raise errors.NotFound(f"the log of {daemon} is not in the dump")
+
+    def list_flows(self, match: str, bridge: str = "") -> list[str]:
         """List as many flows as there were; what they did is not in the dump."""
+        del bridge
         row = self._find("flow", match=match)
         return [match] * min(int(row["count"]) if row else 0, _MOST_FLOWS)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from isthmus import errors
 from isthmus.diagnose.collect import host as host_facts
+from isthmus.diagnose.collect import machine
 from isthmus.diagnose.collect.protocols import Api, Database, Hypervisor, WaysIn
 from isthmus.diagnose.collect.tasks import Tables, Task, gather
 from isthmus.diagnose.dump.allow import TABLES
@@ -96,6 +97,9 @@ class _Reading:
     def database(self, database: Database, source: Source, place: str) -> None:
         """Read all tables of a database."""
         for table, columns in TABLES[source].items():
+            if table == "server":
+                self._read(source, place, table, partial(_server, database))
+                continue
             select = Select(table, columns=tuple(columns))
             self._read(source, place, table, partial(_select, database, select))
 
@@ -113,6 +117,12 @@ class _Reading:
         for task in host_facts.tasks(host, found, tunnels=tunnels, towards=()):
             if task.what in tables:
                 self._read(Source.HOST, host, tables[task.what], task.read)
+        for task in machine.tasks(host, found, own=(), towards=()):
+            tables_of = {"bridges": "bridge", "counters": "counter", "logs": "log",
+                         "certificates": "certificate", "neighbours of routers": "neighbour",
+                         "flows of bridges": "bridge_flow"}  # fmt: skip
+            if task.what in tables_of:
+                self._read(Source.HOST, host, tables_of[task.what], task.read)
         self._read(Source.HOST, host, "flow", lambda: {"flow": [*_count_flows(found)]})
 
     def _read(self, source: Source, place: str, table: str, read: Callable[[], Tables]) -> None:
@@ -150,7 +160,13 @@ def _list(api: Api, table: str) -> Tables:
         rows = api.list(resource)
         wanted = sorted({str(row.get("id" if resource == "router" else column)) for row in rows})
         return {table: api.list(table, **{column: wanted[:_MOST_OF_OTHERS]})}
+    if table == "clock":
+        return {table: [{"ahead_s": round(api.read_ahead_s())}]}
     return {table: api.list(table)}
+
+
+def _server(database: Database) -> Tables:
+    return {"server": [database.read_server()]}
 
 
 def _select(database: Database, select: Select) -> Tables:

@@ -12,6 +12,10 @@ from isthmus.lab.protocols import Tools
 ANSWER_S = 3
 #: Signal by which `--timeout` of Open vSwitch's tools ends them (lib/timeval.c).
 _ALARM = 14
+#: What is read of a file and of a log; bytes.
+_MOST_BYTES = 256 * 1024
+#: What daemons are called in a lab.
+_SERVICES = {"ovs-vswitchd": "vswitchd", "ovn-controller": "controller"}
 
 
 class HypervisorReader:
@@ -24,7 +28,7 @@ class HypervisorReader:
             NotFound: the lab has no such hypervisor.
         """
         host = plan.get_hypervisor(name)
-        self._netns = host.netns
+        self._name, self._netns, self._logs = name, host.netns, plan.log_dir
         self._home = plan.host_dir(host)
         self._run = tools.run
 
@@ -47,16 +51,42 @@ class HypervisorReader:
         """
         return self._ask(["ovs-appctl", f"--timeout={ANSWER_S}", "-t", self._socket(daemon)], words)
 
-    def list_flows(self, match: str) -> list[str]:
-        """List the flows of the integration bridge that have certain fields.
+    def read_file(self, path: str) -> str:
+        """Return the beginning of a file, as it is in the hypervisor's namespace.
+
+        Raises:
+            NotFound: there is none.
+        """
+        done = self._run(["head", "-c", str(_MOST_BYTES), path], netns=self._netns, check=False,
+                         timeout_s=ANSWER_S)  # fmt: skip
+        if done.exit_code:
+            raise errors.NotFound(done.stderr.strip()[:200])
+        return done.stdout
+
+    def read_log(self, daemon: str) -> list[str]:
+        """Return the last lines of a daemon's log.
+
+        Raises:
+            NotFound: it has none there.
+        """
+        path = self._logs / f"{self._name}.{_SERVICES.get(daemon, daemon)}.log"
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _MOST_BYTES))
+                return file.read().decode(errors="replace").splitlines()
+        except OSError as error:
+            raise errors.NotFound(f"{daemon} has no log in {self._logs}") from error
+
+    def list_flows(self, match: str, bridge: str = "") -> list[str]:
+        """List the flows of a bridge, the integration bridge, that have certain fields.
 
         Raises:
             TimedOut: ovs-vswitchd does not answer.
             NotFound: it does not run.
         """
-        bridge = f"unix:{self._home}/br-int.mgmt"
+        socket = f"unix:{self._home}/{bridge or 'br-int'}.mgmt"
         said = self._ask(
-            ["ovs-ofctl", f"--timeout={ANSWER_S}", "-O", "OpenFlow15", "dump-flows", bridge],
+            ["ovs-ofctl", f"--timeout={ANSWER_S}", "-O", "OpenFlow15", "dump-flows", socket],
             [match],
         )
         return [line.strip() for line in said.splitlines() if "actions=" in line]

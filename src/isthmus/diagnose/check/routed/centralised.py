@@ -88,8 +88,8 @@ def check_sessions(look: Look) -> Iterator[Verdict]:
             yield degraded(
                 "bfd.orphan",
                 subject("router", router_id, site),
-                f"OVN takes next hop {row.get('dst_ip')} of {router_of(look, router_id)} for alive, "
-                "and no hypervisor asks it any more: its share of the packets is lost",
+                f"OVN takes next hop {row.get('dst_ip')} of {router_of(look, router_id)} for "
+                "alive, and no hypervisor asks it any more: its share of the packets is lost",
                 look.evidence(Source.SB, site, f"{said}, cr-{name} on no chassis"),
                 f"ovn-sbctl set BFD {row.get('_uuid')} status=down   # at site {site}",
             )

@@ -1,0 +1,1 @@
+"""Agents of Neutron, and what those of ML2/OVS have on their hypervisors."""
