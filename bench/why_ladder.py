@@ -53,8 +53,8 @@ class Ladder:
 
     def climb(self) -> Iterator[str]:
         """Yield what each rung says is wrong."""
-        for rung in (self._ports, self._agents, self._rules, self._processes, self._taps, self._tunnels,
-                     self._capture):  # fmt: skip
+        for rung in (self._ports, self._agents, self._rules, self._processes, self._taps,
+                     self._tunnels, self._capture):  # fmt: skip
             yield from rung()
 
     def _openstack(self, cloud: str, *words: str) -> Any:
@@ -144,9 +144,10 @@ def by_trace(pair: Pair, code: str) -> tuple[bool, str]:
     del code
     ids = pair.ids
     sender = pair.central.get_port(ids["a"])
+    source = sender.fixed_ips[0]["ip_address"]
     flow = (
         f'inport == "{ids["a"]}" && eth.src == {sender.mac_address} && eth.dst == '
-        f"{ids['mac_b']} && ip4 && ip4.src == {sender.fixed_ips[0]['ip_address']} && ip4.dst == {ids['ip_b']} "
+        f"{ids['mac_b']} && ip4 && ip4.src == {source} && ip4.dst == {ids['ip_b']} "
         "&& ip.ttl == 64 && icmp4.type == 8"
     )
     # At the receiver's site the sender is a port of another site: the same question, from there.
