@@ -108,7 +108,7 @@ def read(host: Any, *own: str) -> Mapping[str, Sequence[Row]]:
 
 def test_what_a_hypervisor_says_beside_ports() -> None:
     tables = read(Host(), "a", "b")
-    assert {*tables} == {*machine.MADE, "tracked"}
+    assert {*tables} == {*machine.MADE}
     assert [(one["name"], one["ofports"]) for one in tables["bridge"]] == [
         ("br-int", [3]), ("br-ex", [1])
     ]  # fmt: skip

@@ -37,20 +37,22 @@ _ENTRY = re.compile(r"^(\w+),orig=\(src=([^,]+),dst=([^,)]+)(?:,sport=\d+,dport=
 _OUTPUT = re.compile(r"\boutput:(\d+)")
 #: Beginnings of names that ML2/OVS gives to its patches and to namespaces of routers.
 _TO_PHYSICAL, _ROUTER, _TUNNELS = "phy-", "qrouter-", "br-tun"
-_MOST_ROUTERS, _MOST_ENTRIES = 50, 100
+_MOST_ROUTERS, _MOST_ENTRIES, _MOST_ZONES = 50, 100, 64
+#: Ends of names of zones that are no port's.
+_OF_ROUTERS = ("_snat", "_dnat")
 #: Tables that are made here: a dump has them as they are.
-MADE = ("bridge", "counter", "log", "certificate", "neighbour", "bridge_flow")
+MADE = ("bridge", "counter", "log", "certificate", "neighbour", "bridge_flow", "tracked")
 
 
 def tasks(
-    host: str, found: Hypervisor, *, own: Sequence[str], towards: Sequence[str]
+    host: str, found: Hypervisor, *, own: Sequence[str] | None, towards: Sequence[str]
 ) -> Iterator[Task]:
     """Return what to read of a hypervisor.
 
     Args:
         host: its name.
         found: the way in.
-        own: ports that live there.
+        own: ports that live there; None: all.
         towards: MAC addresses of the other ends.
     """
 
@@ -175,10 +177,11 @@ def _bridge_flows(found: Hypervisor, towards: Sequence[str]) -> Iterator[Row]:
             yield {"bridge": name, "mac": mac, "count": len(flows), "outputs": outputs}
 
 
-def _tracked(found: Hypervisor, own: Sequence[str]) -> Iterator[Row]:
+def _tracked(found: Hypervisor, own: Sequence[str] | None) -> Iterator[Row]:
     """Yield connections of ports that are marked: packets of these are dropped."""
     zones = {key: zone for row in _bridges(found) for key, zone in row["zones"].items()}
-    for port in own:
+    ports = [one for one in zones if not one.endswith(_OF_ROUTERS)][:_MOST_ZONES]
+    for port in ports if own is None else own:
         if port not in zones:
             continue
         said = found.ask_daemon("ovs-vswitchd", "dpctl/dump-conntrack", f"zone={zones[port]}")

@@ -211,6 +211,7 @@ _HOST: Mapping[str, Columns] = {
     "counter": {"name": word, "value": number},
     "log": {**_words("daemon", "what"), "count": number, "last": said},
     "certificate": {**_words("path", "not_after"), "days": number},
+    "tracked": {**_words("port", "protocol", "source", "target"), "target_port": number},
     "neighbour": _words("router_id", "ip", "mac"),
     "bridge_flow": {**_words("bridge", "mac"), "count": number, "outputs": some(number)},
     "conntrack": {"count": number, "most": number},

@@ -117,10 +117,11 @@ class _Reading:
         for task in host_facts.tasks(host, found, tunnels=tunnels, towards=()):
             if task.what in tables:
                 self._read(Source.HOST, host, tables[task.what], task.read)
-        for task in machine.tasks(host, found, own=(), towards=()):
+        for task in machine.tasks(host, found, own=None, towards=()):
             tables_of = {"bridges": "bridge", "counters": "counter", "logs": "log",
                          "certificates": "certificate", "neighbours of routers": "neighbour",
-                         "flows of bridges": "bridge_flow"}  # fmt: skip
+                         "flows of bridges": "bridge_flow",
+                         "marked connections": "tracked"}  # fmt: skip
             if task.what in tables_of:
                 self._read(Source.HOST, host, tables_of[task.what], task.read)
         self._read(Source.HOST, host, "flow", lambda: {"flow": [*_count_flows(found)]})
