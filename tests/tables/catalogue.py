@@ -160,7 +160,7 @@ BETWEEN = (
     Fault("keys clash", "binding.key port.key_changed shadow.key network.datapath_key"),
     Fault("sites carry different sizes", "mtu.sites_differ"),
     Fault("a hypervisor makes no tunnels to other sites", "host.not_interconn"),
-    Fault("more shadow ports than an old OVN takes"),
+    Fault("more shadow ports than an old OVN takes", "shadow.refused"),
     Fault("the exit's site is down", "exit.site_disabled exit.seat_lost site.unreachable"),
     Fault("a change is parked, or waits", "job.parked job.waiting report.refused"),
     Fault("clocks differ", "clock.sites clock.host"),

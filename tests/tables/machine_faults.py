@@ -5,8 +5,8 @@ from typing import Any
 from tests.tables.more_faults import MAC_B, MORE, Case
 from tests.tables.routed_faults import OUT, ROUTED
 from tests.tables.routed_world import R
-from tests.tables.test_diagnose import CENTRAL, H1, N1, NB1, SB1, Break, add, both, put
-from tests.tables.world import NET, A, Tables
+from tests.tables.test_diagnose import CENTRAL, H1, N1, NB1, SB1, Break, add, both, drop, put
+from tests.tables.world import NET, A, B, Tables
 
 from isthmus.diagnose.judge import Word
 
@@ -106,11 +106,23 @@ def metadata(plugged: bool) -> Break:
     return do
 
 
+def crowded(version: str) -> Break:
+    """Let a network have as many ports of other sites as an old OVN takes, and one more."""
+    return both(
+        drop(NB1, "Logical_Switch_Port", "name", B),
+        put(SB1, "remote_count", "datapath", "dp", count=680),
+        put(SB1, "SB_Global", "nb_cfg", 7, options={"northd_internal_version": version}),
+    )
+
+
 def underlay(mtu: int) -> Break:
     return put(H1, "route", "dev", "br-phys", mtu=mtu)
 
 
 MACHINE: dict[str, Case] = {
+    "shadow.refused": Case(
+        crowded("23.03.1-20.27.0-70.6"), crowded("24.03.2-20.33.0-76.8"), Word.BLOCKED
+    ),
     "host.checksums": Case(counted(checksum_errors=9000), counted(checksum_errors=90)),
     "host.upcalls_lost": Case(counted(upcalls_lost=400), counted(upcalls_lost=40)),
     "conntrack.marked": Case(tracked(443), tracked(80)),

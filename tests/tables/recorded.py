@@ -17,7 +17,7 @@ from isthmus.diagnose.world import Source
 CENTRAL = (Source.CENTRAL, "central")
 AT = "2026-01-01T00:00:00Z"
 #: Tables that a world has beside those that a source has: they are made when it is read.
-_MADE = frozenset({"twin", "metadata_port", "dhcp_port", "segment"})
+_MADE = frozenset({"twin", "metadata_port", "dhcp_port", "segment", "remote_count"})
 
 
 def make_dump(tables: Tables | None = None) -> Dump:

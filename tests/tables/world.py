@@ -123,7 +123,7 @@ def _sb(site: str) -> dict[str, list[dict[str, Any]]]:
         ],
         "Chassis_Private": [{"name": mine, "nb_cfg": 7, "chassis": f"u-{mine}"}],
         "Address_Set": [{"name": f"{PG}_ip4", "addresses": ["10.0.0.5", "10.0.0.6"]}],
-        "FDB": [], "Service_Monitor": [],
+        "FDB": [], "Service_Monitor": [], "remote_count": [{"datapath": "dp", "count": 1}],
         "server": [{"model": "standalone", "leader": True, "connected": True}],
     }  # fmt: skip
 

@@ -305,7 +305,10 @@ def test_rows_of_ovn_have_lists_where_ovsdb_has_bare_values() -> None:
     )  # fmt: skip
     sb = Rows(
         {
-            "Port_Binding": [{"logical_port": "a", "datapath": "dp", "tunnel_key": 1}],
+            "Port_Binding": [
+                    {"logical_port": "a", "datapath": "dp", "tunnel_key": 1, "type": ""},
+                    {"logical_port": "x", "datapath": "dp", "tunnel_key": 9, "type": "remote"},
+                ],
             "Datapath_Binding": [{"_uuid": "dp", "tunnel_key": 2}],
             "Address_Set": [{"name": "pg_ip4", "addresses": "10.0.0.5"},
                             {"name": "no", "addresses": []}],
@@ -326,6 +329,7 @@ def test_rows_of_ovn_have_lists_where_ovsdb_has_bare_values() -> None:
         {"name": "pg_ip4", "addresses": ["10.0.0.5"]}
     ]
     assert [one["tunnel_key"] for one in south["Datapath_Binding"]] == [2]
+    assert south["remote_count"] == [{"datapath": "dp", "count": 1}]
 
 
 class Host:

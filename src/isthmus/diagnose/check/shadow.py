@@ -18,6 +18,10 @@ from isthmus.model.dataplane.ovn import CHASSIS_OPTION, KEY_OPTION
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Subject, Verdict
 
+#: As many ports of other sites as OVN before 24.03 takes on a network (where they are written, its
+#: name is `OLD_SHADOW_LIMIT`), and the version that takes more.
+_MOST_SHADOWS, _HOLDS_MORE = 680, (24, 3)
+
 
 def _subject(look: Look) -> Subject:
     return Subject(look.receiver.id, "shadow", look.sender.site)
@@ -55,11 +59,39 @@ def check_told(look: Look) -> Iterator[Verdict]:
     )
 
 
+def _too_many(look: Look) -> tuple[str, int] | None:
+    """Return OVN's version and the ports of other sites, where an old OVN takes no more of them."""
+    site = look.sender.site
+    world = next(iter(look.world.rows(Source.SB, site, "SB_Global")), {})
+    version = str((world.get("options") or {}).get("northd_internal_version") or "")
+    numbers = tuple(int(x) for x in version.partition("-")[0].split(".")[:2] if x.isdecimal())
+    bound = look.binding(site, look.sender.id) or {}
+    found = (
+        look.world.find(Source.SB, site, "remote_count", datapath=bound.get("datapath"))
+        if look.world.has_table(Source.SB, site, "remote_count") else None
+    )  # fmt: skip
+    count = int((found or {}).get("count") or 0)
+    is_old = len(numbers) == 2 and numbers < _HOLDS_MORE
+    return (version, count) if is_old and count >= _MOST_SHADOWS else None
+
+
 def check_row(look: Look) -> Iterator[Verdict]:
     """Yield a shadow port that OVN does not have, or has otherwise than its site was told."""
     site, end, told = look.sender.site, look.receiver, _told(look)
     row = look.lsp(site, end.id)
     if told is None and row is None:
+        return
+    if row is None and (many := _too_many(look)):
+        version, count = many
+        yield broken(
+            "shadow.refused",
+            _subject(look),
+            f"network {end.network_id} has {count} ports of other sites at site {site}, the most "
+            f"that OVN {version} holds: the shadow port of {end.label} is not made",
+            look.evidence(Source.SB, site, f"{count} Port_Binding of type remote on the network, "
+                          f"ovn-northd {version}"),
+            f"upgrade OVN at site {site} to 24.03 or newer",
+        )  # fmt: skip
         return
     if row is None:
         yield broken(

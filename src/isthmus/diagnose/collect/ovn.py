@@ -54,6 +54,10 @@ def tasks(site: str, nb: Database, sb: Database, ports: Sequence[Row]) -> Iterat
         lane=1,
     )  # fmt: skip
     yield Task(
+        Source.SB, site, "ports of other sites",
+        lambda: {"remote_count": [*_count_remote(sb, ports)]}, lane=2,
+    )  # fmt: skip
+    yield Task(
         Source.SB, site, "members of load balancers",
         lambda: {"Service_Monitor": [*ask_by(sb, "Service_Monitor", "logical_port",
                                              (p["id"] for p in ports), _MONITOR)]},
@@ -129,6 +133,15 @@ def ask_by(
     wanted = sorted({str(one) for one in values})
     selects = (Select(table, ((column, "==", one),), columns) for one in wanted)
     yield from flatten(ask(database, selects))
+
+
+def _count_remote(sb: Database, ports: Sequence[Row]) -> Iterator[Row]:
+    """Count the ports of other sites that OVN has on each network of the ends."""
+    bound = ask_by(sb, "Port_Binding", "logical_port", (one["id"] for one in ports), ("datapath",))
+    for path in sorted({str(one["datapath"]) for one in bound}):
+        where = (("datapath", "==", uuid(path)), ("type", "==", "remote"))
+        (rows,) = sb.select([Select("Port_Binding", where, ("_uuid",))])
+        yield {"datapath": path, "count": len(rows)}
 
 
 def _dhcp(nb: Database, ports: Sequence[Row]) -> list[Row]:
