@@ -19,7 +19,9 @@ from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Answer, Severity
 
 #: What Neutron writes by itself once its own row is right: no cause that is left over.
-_FOLLOWS = ("acl.", "lsp.", "group.rules_differ", "port.not_active", "binding.not_up")
+_FOLLOWS = (
+    "acl.", "lsp.", "group.rules_differ", "port.not_active", "binding.not_up", "dhcp.mtu",
+)  # fmt: skip
 
 Tables = dict[tuple[Source, str], dict[str, list[dict[str, Any]]]]
 
