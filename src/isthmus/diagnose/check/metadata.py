@@ -83,7 +83,7 @@ def check_plugged(look: Look) -> Iterator[Verdict]:
                 f"the metadata agent of hypervisor {end.host} has no namespace on network "
                 f"{end.network_id}: guests there get neither keys nor host names",
                 look.evidence(Source.HOST, end.host, f"no Interface with iface-id={row['id']}"),
-                f"on {end.host}: systemctl restart neutron-ovn-metadata-agent; ip netns list",
+                f"see the log of {_AGENT} on {end.host}, and restart it",
             )
 
 
@@ -104,14 +104,14 @@ def check_nova(look: Look) -> Iterator[Verdict]:
 
 
 CHECKS = (
+    Check(name="metadata agent", hop=Hop.SENDER_TAP, run=check_agent, needs=(Need.SENDER_SB,),
+          skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
+    Check(name="metadata", hop=Hop.SENDER_SWITCH, run=check_metadata,
+          needs=(Need.CENTRAL, Need.SENDER_NEUTRON), skips=from_a_site, vital=False),
     Check(name="namespace of metadata", hop=Hop.SENDER_TAP, run=check_plugged,
           needs=(Need.SENDER_NEUTRON, Need.SENDER_SB, Need.SENDER_HOST),
           skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
     Check(name="Nova behind metadata", hop=Hop.SENDER_TAP, run=check_nova,
           needs=(Need.SENDER_HOST,), skips=lambda look: from_a_site(look) or on_a_host(look),
           vital=False),
-    Check(name="metadata agent", hop=Hop.SENDER_TAP, run=check_agent, needs=(Need.SENDER_SB,),
-          skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
-    Check(name="metadata", hop=Hop.SENDER_SWITCH, run=check_metadata,
-          needs=(Need.CENTRAL, Need.SENDER_NEUTRON), skips=from_a_site, vital=False),
 )  # fmt: skip
