@@ -117,7 +117,13 @@ def test_a_hypervisor_is_read_alike_in_both_ways(lab: OpenLab, logins: Logins) -
         assert json.loads(there.run_ip(*words)) == json.loads(here.run_ip(*words))
     match = "table=0"
     assert len(there.list_flows(match)) == len(here.list_flows(match)) > 0
+    assert there.list_flows("", "br-int")
+    first = [one.read_file("/proc/net/snmp").splitlines()[0] for one in (here, there)]
+    assert first[0] == first[1]
+    assert here.read_log("ovn-controller")
     for reader in (here, there):
+        with pytest.raises(errors.NotFound):
+            reader.read_file("/no/such/file")
         with pytest.raises(errors.StepFailed):
             reader.run_ip("link", "show", "dev", "none")
         with pytest.raises(errors.NotFound):

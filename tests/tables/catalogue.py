@@ -92,7 +92,7 @@ WITHIN = (
     Fault("the gateway is scheduled nowhere", "gateway.not_scheduled"),
     Fault("the gateway stands on a hypervisor without the bridge", "gateway.no_mapping"),
     Fault("the gateway's hypervisor is dead", "gateway.no_chassis gateway.failed_over"),
-    Fault("BFD goes up and down", "bfd.flapping bfd.down"),
+    Fault("BFD goes up and down", "bfd.flapping bfd.down bfd.next_hop_down"),
     Fault("BFD is up with nobody behind it", "bfd.orphan"),
     Fault("a gateway's row was made by hand", "gateway.by_hand"),
     Fault("no gateway in the availability zone", "router.not_at_site"),

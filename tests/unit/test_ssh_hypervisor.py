@@ -103,6 +103,30 @@ def test_flows_are_those_of_the_bridge_that_ovn_uses(machine: Machine) -> None:
     assert read.list_flows("reg15=0x1")[0].endswith("dump-flows br-int reg15=0x1")
 
 
+def test_flows_of_a_bridge_that_is_named(machine: Machine) -> None:
+    machine.program("ovs-vsctl", "echo other")
+    machine.program("ovs-ofctl", 'echo " cookie=0x1, actions=$*"')
+    assert SshHypervisor(machine).list_flows("", "br-ex")[0].endswith("dump-flows br-ex")
+
+
+def test_a_file_is_read_from_its_beginning(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "it's here").write_text("Udp: 1\n")
+    read = SshHypervisor(machine)
+    assert read.read_file(str(tmp_path / "it's here")) == "Udp: 1\n"
+    with pytest.raises(errors.NotFound):
+        read.read_file(str(tmp_path / "none"))
+
+
+def test_a_log_is_read_from_the_journal_where_no_file_is(machine: Machine) -> None:
+    machine.program("journalctl", 'echo "one $*"; echo two')
+    one, two = SshHypervisor(machine).read_log("some-daemon")
+    assert "-u some-daemon" in one
+    assert two == "two"
+    machine.program("journalctl", "exit 1")
+    with pytest.raises(errors.NotFound):
+        SshHypervisor(machine).read_log("some-daemon")
+
+
 def test_rows_come_from_the_database_of_the_host(machine: Machine) -> None:
     machine.program("ovsdb-client", '[ "$2" = transact ] && echo \'[{"rows":[{"name":"tap1"}]}]\'')
     select = Select("Interface", columns=("name",))

@@ -173,7 +173,7 @@ class SshHypervisor:
         unit = shlex.quote(daemon)
         done = self._run(
             f'for f in {files}; do [ -r "$f" ] && {{ tail -c {_MOST_BYTES} "$f"; exit; }}; done\n'
-            f"journalctl -q -u {unit} -n 2000 -o short-iso --no-pager",
+            f"journalctl -q -u {unit} -n 2000 -o short-iso --no-pager 2>/dev/null || true",
             "journalctl",
         )
         if done.exit_code or not done.stdout.strip():

@@ -1,4 +1,4 @@
-"""Where routing takes place: on the gateway's hypervisor though it need not, or where nobody is."""
+"""Where packets are routed: on the gateway's hypervisor though they need not, or nowhere."""
 
 from collections.abc import Iterator
 
@@ -120,7 +120,7 @@ def check_external_port(look: Look) -> Iterator[Verdict]:
             port_of(end),
             f"{serves.get('hostname')} answers for port {end.label}, which is its NIC's own, and "
             f"the gateway of {router_of(look, look.course.router_id)} is on "
-            f"{routes.get('hostname')}: DHCP works, routing does not",
+            f"{routes.get('hostname')}: DHCP works, other networks do not",
             look.evidence(
                 Source.SB, site,
                 f"Port_Binding {end.id} type=external chassis={serves.get('name')}, "
@@ -139,7 +139,7 @@ CHECKS = (
           vital=False),
     Check(name="port of a NIC's own", hop=Hop.EXIT, run=check_external_port, needs=_BOTH,
           skips=by_a_gate, vital=False),
-    Check(name="central routing", hop=Hop.GATEWAY, run=check_centralised,
+    Check(name="where it is routed", hop=Hop.GATEWAY, run=check_centralised,
           needs=(Need.SENDER_NB,), skips=lambda look: by_a_router(look) or from_a_site(look),
           vital=False),
 )  # fmt: skip
