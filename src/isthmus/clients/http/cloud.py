@@ -49,7 +49,7 @@ def _load() -> Any:
 
 def _say_sought(loader: Any) -> str:
     """Return where clouds.yaml was looked for."""
-    files = [str(one) for one in loader._config_files]  # noqa: SLF001 - it tells nobody else
+    files = dict.fromkeys(map(str, loader._config_files))  # noqa: SLF001 - it tells nobody else
     return "looked for " + ", ".join(one for one in files if one.endswith(".yaml"))
 
 

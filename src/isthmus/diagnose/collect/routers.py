@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from isthmus import errors
 from isthmus.diagnose.collect.protocols import Api
+from isthmus.diagnose.collect.tasks import shorten_reason
 from isthmus.diagnose.world import Row, Source, Unseen
 from isthmus.model.site import CENTRAL
 
@@ -123,14 +124,14 @@ class RouterFacts:
         try:
             self.tables[table] = self._api.list(resource, **filters)
         except errors.Refused as error:
-            reason = f"{what}: {' '.join(error.message.split())[:200]}"
+            reason = f"{what}: {shorten_reason(error.message)}"
             self.unseen.append(Unseen(Source.CENTRAL, CENTRAL, reason))
 
     def _list(self, resource: str, what: str, **filters: object) -> list[Row]:
         try:
             return self._api.list(resource, **filters)
         except errors.Refused as error:
-            reason = f"{what}: {' '.join(error.message.split())[:200]}"
+            reason = f"{what}: {shorten_reason(error.message)}"
             self.unseen.append(Unseen(Source.CENTRAL, CENTRAL, reason))
             return []
 

@@ -17,6 +17,25 @@ _THREADS = 512
 Tables = Mapping[str, Sequence[Row]]
 
 
+def shorten_reason(text: str) -> str:
+    """Write why something was not read on one line; where it is too long it ends behind a word.
+
+    >>> shorten_reason("it is " + "very " * 50 + "long")[-11:]
+    'ry very ...'
+    >>> len(shorten_reason("x" * 300))
+    204
+
+    Args:
+        text: as it was said.
+    """
+    said = " ".join(text.split())
+    if len(said) <= _LONGEST:
+        return said
+    cut = said[:_LONGEST]
+    head = cut.rpartition(" ")[0]
+    return f"{head if 2 * len(head) > _LONGEST else cut} ..."
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One thing to read: a few tables of one source."""
@@ -95,8 +114,7 @@ def _sort(
             late = f"{task.what}: no answer in time"
             found.unseen.append(Unseen(task.source, task.place, late))
         elif isinstance(answer, errors.IsthmusError):
-            said = " ".join(answer.message.split())[:_LONGEST]
-            reason = f"{task.what}: {said}"
+            reason = f"{task.what}: {shorten_reason(answer.message)}"
             found.unseen.append(Unseen(task.source, task.place, reason))
         else:
             key = (task.source, task.place)
