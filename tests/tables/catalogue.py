@@ -119,7 +119,7 @@ WITHIN = (
     Fault("a bridge mapping is missing", "external.no_fabric"),
     Fault("two physical networks on one bridge", "host.bridge_twice"),
     Fault("checksums that a NIC leaves out", "host.checksums"),
-    Fault("the switch does not carry the VLAN"),
+    Fault("the switch does not carry the VLAN", "probe.vlan"),
     Fault("a segment id twice", "segment.twice"),
     Fault("an interface is down, or out of its bridge", "host.tap_down host.interface_error"),
     Fault("flows of a bridge are lost (ML2/OVS)", "bridge.no_flows"),
@@ -208,6 +208,12 @@ def _packets(
     return build
 
 
+def _on_wire() -> Diagnosis:
+    found = sent.found(sent.on_wire)
+    plan = plan_probes(found, 1)
+    return weigh(found, Outcome(sent.came(plan, "silent"), sent.seen(plan, 3, 0)))
+
+
 def _through_server() -> Diagnosis:
     tables = routed()
     extra_route("10.0.0.66")(tables)
@@ -237,6 +243,7 @@ _OTHERS: dict[str, Callable[[], Diagnosis]] = {
     "probe.dhcp_twice": _packets("answered", dhcp="twice"),
     "probe.mtu": _packets("answered", size="silent"),
     "probe.silent": _packets("silent", requests=3),
+    "probe.vlan": _on_wire,
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.tables.world import A, B, Tables, ask, healthy
+from tests.tables.world import NET, A, B, Tables, ask, healthy
 
 from isthmus.diagnose.check.look import Hop
 from isthmus.diagnose.document import to_document
@@ -40,6 +40,15 @@ def found(change: Callable[[Tables], object] = lambda _: None, service: str = "i
 def shut(tables: Tables) -> None:
     for place in ((Source.NEUTRON, "s2"), (Source.CENTRAL, "central")):
         tables[place]["security_group"][0]["security_group_rules"] = []
+
+
+def on_wire(tables: Tables) -> None:
+    """Let the network be a VLAN of a physical network, at both sites."""
+    for site in ("s1", "s2"):
+        tables[Source.NB, site]["segment"] = [
+            {"switch": f"neutron-{NET}", "name": "provnet", "tag": [7],
+             "options": {"network_name": "fabric"}}
+        ]  # fmt: skip
 
 
 def came(plan: Plan, main: str, **others: str) -> tuple[Result, ...]:
@@ -263,3 +272,16 @@ def test_the_checksum_is_that_of_the_rfc() -> None:
 def test_both_ends_are_named() -> None:
     places = {one.place.name for one in plan_probes(found(), 1).stations}
     assert places == {A, B, "h1", "h2"}
+
+
+@pytest.mark.parametrize(("requests", "code"), [(3, "probe.vlan"), (4, "probe.silent"),
+                                                (2, "probe.silent")])  # fmt: skip
+def test_a_vlan_is_lost_between_hypervisors(requests: int, code: str) -> None:
+    diagnosis = found(on_wire)
+    plan = plan_probes(diagnosis, 1)
+    labels = [one.label for one in plan.stations]
+    assert labels[2:4] == ["leaves on the physical network from h1", "comes in on it to h2"]
+    told = weigh(diagnosis, Outcome(came(plan, "silent"), seen(plan, requests, 0)))
+    assert [one.verdict.code for one in told.blockers] == [code]
+    if code == "probe.vlan":
+        assert "VLAN 7 of physical network fabric leaves h1" in told.blockers[0].verdict.message

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from isthmus.diagnose.check.look import Hop, broken, degraded
 from isthmus.diagnose.judge import Blocker, Diagnosis, State, Step, Word
-from isthmus.diagnose.probe.plan import turn
+from isthmus.diagnose.probe.plan import ON_WIRE, find_vlan, turn
 from isthmus.diagnose.probe.run import Outcome, Result, Sighting
 from isthmus.diagnose.question import Direction
 from isthmus.model.verdict import Severity, Subject, Verdict
@@ -91,6 +91,8 @@ def _words(at: At) -> str:
             ("reaches the receiver", "leaves the receiver"),
             ("leaves in a tunnel from", "comes in a tunnel to"),
             ("comes in a tunnel to", "leaves in a tunnel from"),
+            ("leaves on the physical network from", "comes back on it to"),
+            ("comes in on it to", "leaves on the physical network from"),
             ("comes in from the external network to", "leaves for outside from"),
             ("leaves for outside from", "comes in from the external network to"),
         ):
@@ -127,6 +129,8 @@ def _unanswered(found: Diagnosis, main: Result, sightings: Sequence[Sighting]) -
             _in_the_guest(found),
         )
         return Blocker(verdict, ((Direction.THERE, Hop.RECEIVER_TAP),))
+    if last is not None and last[1] is not None and last[0][1].station.label.startswith(ON_WIRE):
+        return _of_switch(found, last[0], _evidence(main, sightings))
     verdict = broken(
         "probe.silent",
         subject,
@@ -139,6 +143,23 @@ def _unanswered(found: Diagnosis, main: Result, sightings: Sequence[Sighting]) -
         direction, lost = last[1] or last[0]
         at = (direction, turn(direction, lost.station.hop))
     return Blocker(verdict, (at,))
+
+
+def _of_switch(found: Diagnosis, last: At, evidence: str) -> Blocker:
+    """Tell of a VLAN that the switches between two hypervisors do not carry."""
+    direction, lost = last
+    leg = found.legs[0][0]
+    physical, tag = find_vlan(found, leg) or ("", None)
+    vlan = f"VLAN {tag}" if tag else "what has no VLAN"
+    verdict = broken(
+        "probe.vlan",
+        Subject(leg.sender.network_id, "network", leg.sender.site),
+        f"{vlan} of physical network {physical} leaves {lost.station.place.name} and does not come "
+        "to the other hypervisor: a switch between them does not carry it",
+        evidence,
+        f"on the switch: allow {vlan} on the ports of {leg.sender.host} and {leg.receiver.host}",
+    )
+    return Blocker(verdict, ((direction, turn(direction, Hop.TUNNEL)),))
 
 
 def _in_the_guest(found: Diagnosis) -> str:

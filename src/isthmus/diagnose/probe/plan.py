@@ -4,19 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from isthmus.diagnose.check.look import Hop
+from isthmus.diagnose.check.look import Hop, first
 from isthmus.diagnose.course import Kind
 from isthmus.diagnose.judge import Diagnosis
 from isthmus.diagnose.probe.protocols import Place
 from isthmus.diagnose.question import Direction, End, EndKind, Way
 from isthmus.diagnose.route.legs import somewhere
 from isthmus.diagnose.world import Source
+from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
 
 #: How long one probe may take, in seconds; all are sent at the same time.
 LIMIT_S = 4.0
 #: Where metadata is asked for (RFC 3927's block; Neutron and Nova use this one).
 METADATA = "169.254.169.254"
+#: How a packet of a VLAN network leaves a hypervisor, in words.
+ON_WIRE = "leaves on the physical network"
 #: The first port of TCP from which we ask.
 _FROM_PORT = 50000
 
@@ -153,24 +156,40 @@ def _stations(found: Diagnosis) -> Iterator[Station]:
     """List where the request comes by, in order."""
     known: set[tuple[str, str, str]] = set()
     for number, leg in enumerate(found.legs[0]):
-        for station in _of_leg(leg, first=number == 0):
+        for station in _of_leg(found, leg, is_first=number == 0):
             key = (station.place.name, station.link, station.wrap + "".join(station.ways))
             if key not in known:
                 known.add(key)
                 yield station
 
 
-def _of_leg(leg: Way, *, first: bool) -> Iterator[Station]:
+def find_vlan(found: Diagnosis, leg: Way) -> tuple[str, object] | None:
+    """Return the physical network and the VLAN by which a leg goes; None where it is tunnelled."""
+    places = []
+    for end in (leg.sender, leg.receiver):
+        if not found.world.has_table(Source.NB, end.site, "segment"):
+            return None
+        name = SWITCH_PREFIX + end.network_id
+        row = found.world.find(Source.NB, end.site, "segment", switch=name)
+        options = (row or {}).get("options") or {}
+        places.append((str(options.get("network_name")), first((row or {}).get("tag"))))
+        if row is None:
+            return None
+    return places[0] if places[0] == places[1] else None
+
+
+def _of_leg(found: Diagnosis, leg: Way, *, is_first: bool) -> Iterator[Station]:
     one, other = leg.sender, leg.receiver
-    if first and one.kind is not EndKind.ROUTER and (place := place_of(one)):
+    if is_first and one.kind is not EndKind.ROUTER and (place := place_of(one)):
         yield Station(hop=Hop.SENDER_TAP, place=place, ways=("out",), label="leaves the sender")
     if one.is_port and one.host:
         yield _tap(one, Hop.SENDER_TAP)
     if not one.is_port and one.host and leg.course.kind is Kind.IN and not leg.course.turns:
         yield _fabric(one, Hop.ENTRY, ("in",))
     if one.host and other.host and one.host != other.host:
-        yield _tunnel(one, "out")
-        yield _tunnel(other, "in")
+        wire = _wire if find_vlan(found, leg) else _tunnel
+        yield wire(one, "out")
+        yield wire(other, "in")
     if not other.is_port and other.host and leg.course.kind is Kind.OUT and not leg.course.turns:
         yield _fabric(other, Hop.EXIT, ("out",))
     if other.is_port and other.host:
@@ -189,6 +208,12 @@ def _tunnel(end: End, way: str) -> Station:
     said = "leaves in a tunnel from" if way == "out" else "comes in a tunnel to"
     return Station(hop=Hop.TUNNEL, place=Place("hypervisor", end.host), wrap="tunnel",
                    ways=(way,), label=f"{said} {end.host}")  # fmt: skip
+
+
+def _wire(end: End, way: str) -> Station:
+    said = f"{ON_WIRE} from" if way == "out" else "comes in on it to"
+    return Station(hop=Hop.TUNNEL, place=Place("hypervisor", end.host), ways=(way,),
+                   label=f"{said} {end.host}")  # fmt: skip
 
 
 def _fabric(end: End, hop: Hop, ways: tuple[str, ...]) -> Station:
