@@ -99,7 +99,7 @@ WITHIN = (
     Fault("two active routers (ML2/OVS, HA)", "router.two_active"),
     Fault("keepalived is told to reload too often (ML2/OVS)", "router.reloads"),
     Fault("OVN keeps an old MAC address", "lrp.stale_mac"),
-    Fault("a router upstream keeps an old MAC address"),
+    Fault("a router upstream keeps an old MAC address", "probe.upstream_mac"),
     Fault("a wrong entry of distributed routers (ML2/OVS, DVR)", "router.stale_neighbour"),
     Fault("subnets that overlap", "router.subnets_overlap router.other_subnet"),
     Fault("replies leave another way", "return.other_router return.other_exit"),
@@ -243,6 +243,7 @@ _OTHERS: dict[str, Callable[[], Diagnosis]] = {
     "probe.dhcp_twice": _packets("answered", dhcp="twice"),
     "probe.mtu": _packets("answered", size="silent"),
     "probe.silent": _packets("silent", requests=3),
+    "probe.upstream_mac": partial(sent.from_upstream, "fa:16:3e:00:00:77"),
     "probe.vlan": _on_wire,
 }
 

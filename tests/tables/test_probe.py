@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.tables.routed_world import GATEWAY, ask_routed, routed
 from tests.tables.world import NET, A, B, Tables, ask, healthy
 
 from isthmus.diagnose.check.look import Hop
@@ -12,7 +13,7 @@ from isthmus.diagnose.document import to_document
 from isthmus.diagnose.judge import Diagnosis, State, Word
 from isthmus.diagnose.probe import packets
 from isthmus.diagnose.probe.outcome import describe_last, weigh
-from isthmus.diagnose.probe.plan import Plan, plan_probes
+from isthmus.diagnose.probe.plan import FROM_OUTSIDE, Plan, plan_probes
 from isthmus.diagnose.probe.run import Outcome, Result, Sighting
 from isthmus.diagnose.question import Direction
 from isthmus.diagnose.world import Source
@@ -49,6 +50,15 @@ def on_wire(tables: Tables) -> None:
             {"switch": f"neutron-{NET}", "name": "provnet", "tag": [7],
              "options": {"network_name": "fabric"}}
         ]  # fmt: skip
+
+
+def from_upstream(*macs: str) -> Diagnosis:
+    """Return what packets from outside say, that come to a MAC address and go no further."""
+    diagnosis = ask_routed(routed(), "external", "fip", "icmp")
+    plan = plan_probes(diagnosis, 1)
+    at = [one.label.partition(" to ")[0] for one in plan.stations].index(FROM_OUTSIDE)
+    sightings = [replace(one, macs=macs) for one in seen(plan, at + 1, 0)]
+    return weigh(diagnosis, Outcome(came(plan, "silent"), tuple(sightings)))
 
 
 def came(plan: Plan, main: str, **others: str) -> tuple[Result, ...]:
@@ -285,3 +295,12 @@ def test_a_vlan_is_lost_between_hypervisors(requests: int, code: str) -> None:
     assert [one.verdict.code for one in told.blockers] == [code]
     if code == "probe.vlan":
         assert "VLAN 7 of physical network fabric leaves h1" in told.blockers[0].verdict.message
+
+
+def test_a_router_upstream_sends_to_a_mac_address_that_is_old() -> None:
+    told = from_upstream("fa:16:3e:00:00:77").blockers
+    assert [one.verdict.code for one in told] == ["probe.upstream_mac"]
+    assert "fa:16:3e:00:00:77" in told[0].verdict.message
+    for macs in ((GATEWAY["mac_address"],), ()):
+        told = from_upstream(*macs).blockers
+        assert [one.verdict.code for one in told] == ["probe.silent"]

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from isthmus.diagnose.check.look import Hop, broken, degraded
+from isthmus.diagnose.check.look import Hop, broken, degraded, first
 from isthmus.diagnose.judge import Blocker, Diagnosis, State, Step, Word
-from isthmus.diagnose.probe.plan import ON_WIRE, find_vlan, turn
+from isthmus.diagnose.probe.plan import FROM_OUTSIDE, ON_WIRE, find_vlan, turn
 from isthmus.diagnose.probe.run import Outcome, Result, Sighting
 from isthmus.diagnose.question import Direction
+from isthmus.diagnose.route.fabric import Fabric
+from isthmus.diagnose.world import Source
 from isthmus.model.verdict import Severity, Subject, Verdict
 
 
@@ -129,6 +131,8 @@ def _unanswered(found: Diagnosis, main: Result, sightings: Sequence[Sighting]) -
             _in_the_guest(found),
         )
         return Blocker(verdict, ((Direction.THERE, Hop.RECEIVER_TAP),))
+    if last is not None and (upstream := _of_upstream(found, last[0], main, sightings)):
+        return upstream
     if last is not None and last[1] is not None and last[0][1].station.label.startswith(ON_WIRE):
         return _of_switch(found, last[0], _evidence(main, sightings))
     verdict = broken(
@@ -143,6 +147,35 @@ def _unanswered(found: Diagnosis, main: Result, sightings: Sequence[Sighting]) -
         direction, lost = last[1] or last[0]
         at = (direction, turn(direction, lost.station.hop))
     return Blocker(verdict, (at,))
+
+
+def _of_upstream(
+    found: Diagnosis, last: At, main: Result, sightings: Sequence[Sighting]
+) -> Blocker | None:
+    """Return that packets from outside are sent to a MAC address that is not the gateway's."""
+    direction, seen = last
+    leg = found.legs[0][-1]
+    site = leg.sender.site
+    if direction is not Direction.THERE or not seen.station.label.startswith(FROM_OUTSIDE):
+        return None
+    gateway = Fabric(found.world).gateway_at(leg.course.router_id, site) or {}
+    address = leg.course.translated
+    wanted = {str(gateway.get("mac_address") or "").lower()} | {
+        str(first(row.get("external_mac")) or "").lower()
+        for row in found.world.list(Source.NB, site, "NAT", external_ip=address)
+    }
+    wanted -= {""}
+    if not wanted or not seen.macs or wanted & {*seen.macs}:
+        return None
+    verdict = broken(
+        "probe.upstream_mac",
+        Subject(address, "address", site),
+        f"packets for {address} come from outside to {', '.join(seen.macs)}, and the gateway has "
+        f"{', '.join(sorted(wanted))}: a router upstream keeps an old MAC address",
+        _evidence(main, sightings),
+        f"on the router upstream: clear its ARP entry of {address}",
+    )
+    return Blocker(verdict, ((direction, turn(direction, Hop.ENTRY)),))
 
 
 def _of_switch(found: Diagnosis, last: At, evidence: str) -> Blocker:

@@ -285,7 +285,7 @@ def probe_metadata(words: Words, until: float) -> dict[str, Any]:
 
 def watch(words: Words, until: float) -> dict[str, Any]:
     """Look out on all links of the place for packets of one probe; say first that it does."""
-    seen: dict[tuple[str, str, str, str], int] = {}
+    seen: dict[tuple[str, str, str, str, str], int] = {}
     token = MARK + str(words["token"]).encode()
     ports = {int(words["source_port"])} if words.get("source_port") else set()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_ALL)) as one:
@@ -298,11 +298,11 @@ def watch(words: Words, until: float) -> dict[str, Any]:
                 frame, (name, _, kind, *_) = one.recvfrom(65535)
                 way = "out" if kind == _OUTGOING else "in"
                 if known := recognise(frame, token, ports):
-                    key = (name, way, *known)
+                    key = (name, way, *known, frame[:6].hex(":"))
                     seen[key] = seen.get(key, 0) + 1
                 if time.monotonic() > until:
                     break
-    rows = [dict(zip(("link", "way", "wrap", "kind"), key, strict=True), count=count)
+    rows = [dict(zip(("link", "way", "wrap", "kind", "to"), key, strict=True), count=count)
             for key, count in seen.items()]  # fmt: skip
     return {"state": "seen" if rows else "not seen", "seen": rows}
 

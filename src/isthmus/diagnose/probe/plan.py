@@ -20,6 +20,8 @@ LIMIT_S = 4.0
 METADATA = "169.254.169.254"
 #: How a packet of a VLAN network leaves a hypervisor, in words.
 ON_WIRE = "leaves on the physical network"
+#: How one comes in by a gateway.
+FROM_OUTSIDE = "comes in from the external network"
 #: The first port of TCP from which we ask.
 _FROM_PORT = 50000
 
@@ -217,7 +219,7 @@ def _wire(end: End, way: str) -> Station:
 
 
 def _fabric(end: End, hop: Hop, ways: tuple[str, ...]) -> Station:
-    said = "comes in from the external network to" if "in" in ways else "leaves for outside from"
+    said = f"{FROM_OUTSIDE} to" if "in" in ways else "leaves for outside from"
     return Station(hop=hop, place=Place("hypervisor", end.host), ways=ways,
                    label=f"{said} {end.host}")  # fmt: skip
 

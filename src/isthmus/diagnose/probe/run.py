@@ -36,6 +36,7 @@ class Sighting:
     requests: int | None
     replies: int | None
     reason: str = ""  #: why nobody could
+    macs: tuple[str, ...] = ()  #: that requests were sent to there
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +120,18 @@ def _sight(
     taps = {one.link for one in plan.stations if one.link}
     back = tuple({"in": "out", "out": "in"}[way] for way in station.ways)
 
-    def count(kind: str, ways: Sequence[str]) -> int:
-        return sum(
-            int(row["count"])
+    def pick(kind: str, ways: Sequence[str]) -> list[Mapping[str, Any]]:
+        return [
+            row
             for row in rows
             if row["kind"] == kind
             and row["way"] in ways
             and row["wrap"] == station.wrap
             and (row["link"] == station.link if station.link else row["link"] not in taps)
-        )
+        ]
 
-    return Sighting(station, count("request", station.ways), count("reply", back))
+    def count(kind: str, ways: Sequence[str]) -> int:
+        return sum(int(row["count"]) for row in pick(kind, ways))
+
+    macs = tuple(sorted({str(row.get("to") or "") for row in pick("request", station.ways)} - {""}))
+    return Sighting(station, count("request", station.ways), count("reply", back), macs=macs)
