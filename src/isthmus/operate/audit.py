@@ -53,7 +53,7 @@ _REACH = (
 #: Codes, as far as they begin so, of findings of one thing alone: who answers, what is parked.
 _OF_ONE = ("site.", "tier.", "job.", "ovn.slow")
 #: What fails where a row is read that has not the form that it should have.
-_FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError)
+_FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 #: Most kinds of findings that one line of progress names.
 _MOST_SAID = 3
 

@@ -319,7 +319,7 @@ def promised(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"{name} answers in another form than it should: {error!r}"
         raise errors.ProtocolError(said) from error
 

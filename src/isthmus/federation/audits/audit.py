@@ -163,7 +163,7 @@ def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:
             if port["network_id"] not in stretched:
                 continue
             for name in _addresses(port):
-                holders.setdefault((port["network_id"], name), {})[port_id] = tier.name
+                holders.setdefault((str(port["network_id"]), name), {})[port_id] = tier.name
     for (network_id, name), ports in sorted(holders.items()):
         if len(ports) > 1:
             yield Verdict(
@@ -354,9 +354,14 @@ def _differ(name: str, central: Any, here: Any) -> Iterator[tuple[str, Any, Any]
 
 
 def _plain(value: Any) -> Any:
-    """Sort lists: Neutron returns them in any order."""
+    """Spell what has parts, with lists sorted: Neutron returns them in any order."""
+    return _spell(value) if isinstance(value, list | dict) else value
+
+
+def _spell(value: Any) -> str:
+    """Spell a value; not longer than it is, however deep a site nests it."""
     if isinstance(value, list):
-        return sorted(map(repr, map(_plain, value)))
+        return f"[{','.join(sorted(map(_spell, value)))}]"
     if isinstance(value, dict):
-        return sorted((key, repr(_plain(one))) for key, one in value.items())
-    return value
+        return f"{{{','.join(sorted(f'{key!r}:{_spell(one)}' for key, one in value.items()))}}}"
+    return repr(value)

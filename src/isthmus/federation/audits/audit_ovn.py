@@ -86,8 +86,8 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
     holders: dict[tuple[str, int], list[tuple[SiteName, str]]] = {}
     for site in sites.values():
         for row in site.ovn.get("port_keys", ()):
-            where = (row["network_id"], int(row["key"]))
-            holders.setdefault(where, []).append((site.name, row["port_id"]))
+            where = (str(row["network_id"]), int(row["key"]))
+            holders.setdefault(where, []).append((site.name, str(row["port_id"])))
     for (network_id, key), ports in sorted(holders.items()):
         if len(ports) > 1:
             yield Verdict(

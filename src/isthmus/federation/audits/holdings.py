@@ -70,7 +70,7 @@ def parse_holdings(row: Row) -> Holdings:
             parked={lane: int(count["parked"]) for lane, count in journal.items()},
             epoch=_to_map(row.get("epoch")),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise errors.ProtocolError(f"not the holdings of a tier: {error!r}") from error
 
 
@@ -79,16 +79,23 @@ def _to_map(found: Any) -> Row:
 
 
 def _by(row: Row, part: str, key: str) -> dict[str, Row]:
-    return {one[key]: one for one in row.get(part) or ()}
+    found = {one[key]: one for one in row.get(part) or ()}
+    odd = next((one for one in found if not isinstance(one, str)), None)
+    if odd is not None:  # sorted with those of other tiers it would be in their way
+        raise ValueError(f"{odd!r} is no id, in {part}")
+    return found
 
 
 def _lease(one: Row) -> Lease:
+    first, last = int(one["first"]), int(one["last"])
+    if first > last:
+        raise ValueError(f"a lease of {first} to {last}")
     return Lease(
-        id=LeaseId(one["id"]),
+        id=LeaseId(str(one["id"])),
         kind=PoolKind(one["kind"]),
-        pool_id=one["pool_id"],
-        site=SiteName(one["site"]),
-        block=Block(int(one["first"]), int(one["last"])),
+        pool_id=str(one["pool_id"]),
+        site=SiteName(str(one["site"])),
+        block=Block(first, last),
     )
 
 
