@@ -272,6 +272,26 @@ def test_what_somebody_else_bound_meanwhile_is_not_claimed(shell: Stretched) -> 
     shell.run("port", "rebind", "web", "--host", "h2", code=2, says=says)
 
 
+@pytest.mark.parametrize(
+    ("ovn", "says"),
+    [
+        ({"unseen": "the northbound database of OVN does not answer"}, "does not answer\\)"),
+        ({"ports": [{"id": "p1", "requested_chassis": "c3"}]}, "OVN is still asked for h3"),
+        ({"ports": []}, "OVN has no row of it"),
+    ],
+)
+def test_what_ovn_does_not_know_is_not_called_bound(
+    shell: Stretched, monkeypatch: pytest.MonkeyPatch, ovn: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr("isthmus.operate.port.rebind._SHOWN_S", 0.0)
+    home(shell)
+    shell.one.holdings["ovn"] = {"chassis": [{"name": "c3", "hostname": "h3"}], **ovn}
+    ran = shell.run("port", "rebind", "web", "--host", "h2", code=3, says=says)
+    assert "run this again" in ran.stderr
+    assert "has bound port" not in ran.stderr
+    assert changes(shell) == ["h2"]
+
+
 @pytest.mark.parametrize("host", ["", "h 1", "h\n1", "x" * 300])
 def test_a_hypervisor_is_called_by_a_name(shell: Stretched, host: str) -> None:
     home(shell)

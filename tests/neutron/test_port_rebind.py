@@ -166,3 +166,26 @@ def test_a_port_that_is_bound_where_it_is_not_yet_is_down(bound: Bound) -> None:
     isthmus(bound.environment, "port", "rebind", bound.id)
     assert bound.shown()["status"] == "DOWN"
     bound.plug("hv2")
+
+
+def test_a_port_of_which_ovn_cannot_be_told_is_not_called_bound(
+    bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neutron takes the change while the northbound database is away."""
+    bound.bind("host1")
+    bound.known()
+    monkeypatch.setattr("isthmus.operate.port.rebind._SHOWN_S", 1.0)
+    command = ("port", "rebind", bound.id, "--host", "host2")
+    bound.site.ovn.kill("nb")
+    try:
+        isthmus(bound.environment, *command, code=3, says="to host2, and OVN is still asked for")
+    finally:
+        bound.site.ovn.start("nb")
+    monkeypatch.undo()
+
+    def is_told() -> bool:
+        ran = isthmus(bound.environment, *command, code=None)
+        return ran.returncode == 0
+
+    until(is_told, what="OVN is told", timeout_s=240)
+    assert bound.option("requested-chassis") == "host2"

@@ -100,6 +100,27 @@ def test_an_open_vswitch_is_not_named_before_it_owes_an_answer_for_long() -> Non
     assert "rm" not in odd.message + odd.remedy
 
 
+def test_what_was_said_of_open_vswitch_before_the_machine_died_hides_nothing() -> None:
+    state = pulse(switch=DEAD, silent="ovs-vswitchd", hv=answer(60, switch_asked=answer(10)))
+    (found,) = check_pulse(SITE, state)
+    assert found.message == "ovs-vswitchd does not answer"
+    state = pulse(switch=DEAD, silent="ovs-vswitchd", hv=answer(60, switch_asked=DEAD))
+    (found,) = check_pulse(SITE, state)
+    assert found.code == "ovn.controller.silent"
+    state = pulse(switch=DEAD, silent="ovs-vswitchd", hv=answer(switch_asked=DEAD))
+    (found,) = check_pulse(SITE, state)
+    assert found.message == "Open vSwitch, or who asks it there, does not answer"
+
+
+def test_a_chassis_is_named_in_a_command_so_that_a_shell_takes_it_as_one_word() -> None:
+    for state in (
+        pulse(hv=answer(60, name="x; reboot")),
+        pulse(switch=DEAD, hv=answer(name="x; reboot")),
+    ):
+        (found,) = check_pulse(SITE, state)
+        assert " 'x; reboot'" in found.remedy
+
+
 @pytest.mark.parametrize("which", ["northbound", "southbound"])
 def test_who_answers_by_a_database_is_not_judged_while_that_is_in_doubt(which: str) -> None:
     """It is asked some seconds after them, so it is not called silent yet."""

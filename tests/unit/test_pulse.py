@@ -348,6 +348,32 @@ def test_which_database_is_away_is_known_soon() -> None:
     assert site.pulse.find_away() == "southbound"
 
 
+@pytest.mark.parametrize("odd", ["9" * 5000, "9" * 17, "-5", "x\n\x1b[2J", "", "x" * 10_240])
+def test_what_a_hypervisor_writes_instead_of_a_number_is_no_answer_and_stops_nothing(
+    odd: str,
+) -> None:
+    site = Site()
+    site.hosts[0].external_ids |= {"isthmus:switch": "7", "isthmus:switch-silent": odd}
+    site.hosts[1].external_ids |= {"neutron:ovn-metadata-id": "x", "isthmus:switch-asked": odd}
+    site.run(3)
+    site.hosts[0].external_ids["isthmus:switch"] = odd or "x"
+    site.dead.add("northd")
+    assert "northd" in find_silent(site.run(90))
+    site.dead.clear()
+    assert find_silent(site.run(90)) == {"Open vSwitch of hv1"}
+
+
+def test_who_died_before_nb_was_restored_is_silent() -> None:
+    """It has written down a greater number than anybody has asked for since."""
+    site = Site()
+    site.run(10)
+    site.dead.add("hv1")
+    site.hosts[0].nb_cfg = 900
+    assert find_silent(site.run(60)) == {"hv1"}
+    site.dead.clear()
+    assert find_silent(site.run(20)) == set()
+
+
 def test_nobody_is_asked_where_it_is_switched_off() -> None:
     site = Site(every_s=0)
     site.pulse.start()

@@ -47,6 +47,10 @@ _AGENTS: Final = {
 }
 #: Which of Open vSwitch's programs does not answer who asks them on their machine.
 _SWITCH_SILENT: Final = "isthmus:switch-silent"
+#: The newest question of which that is said: who does not ask any more says nothing of now.
+_SWITCH_ASKED: Final = "isthmus:switch-asked"
+#: More digits no number of a question has; whoever writes into SB may write anything.
+_MOST_DIGITS = 18
 
 
 @dataclass(slots=True)
@@ -99,6 +103,7 @@ class Heard:
     reached: int
     agents: dict[str, int]
     silent: str  #: which of Open vSwitch's programs does not answer; "" where all do
+    asked: int | None  #: the question of which that is said; None where nothing is
 
 
 def list_heard(rows: OvnRows) -> Iterator[Heard]:
@@ -113,11 +118,14 @@ def list_heard(rows: OvnRows) -> Iterator[Heard]:
             if row.external_ids.get(there)
         }
         silent = row.external_ids.get(_SWITCH_SILENT, "")
-        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents, silent)
+        said = row.external_ids.get(_SWITCH_ASKED)
+        asked = None if said is None else _to_number(said)
+        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents, silent, asked)
 
 
 def _to_number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    is_one = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if is_one else 0
 
 
 class _Beat:
@@ -286,7 +294,7 @@ class Pulse:
                 self._northd.reach(carried, now)
                 self._follow_maintenance(asked, answer, now)
                 # What northd has not carried into SB, no hypervisor can know of.
-                self._follow(heard, carried, now)
+                self._follow(heard, asked, carried, now)
 
     def _follow_maintenance(self, asked: int, answer: str | None, now: float) -> None:
         if answer is None:
@@ -298,11 +306,19 @@ class Pulse:
         self._maintenance.ask(asked, now)
         self._maintenance.reach(number, now)
 
-    def _follow(self, heard: list[Heard], carried: int, now: float) -> None:
+    def _follow(self, heard: list[Heard], asked: int, carried: int, now: float) -> None:
+        """Note what hypervisors have written down.
+
+        A number of which nobody has asked is no answer: it is of before NB was restored, or
+        somebody's own. It would be one for as long as there is no greater question.
+        """
         self._hosts = {one.name: one for one in heard}
         reached = {("", one.name): one.reached for one in heard}
         for one in heard:
             reached |= {(what, one.name): number for what, number in one.agents.items()}
+            if one.asked is not None:
+                reached[_SWITCH_ASKED, one.name] = one.asked
+        reached = {key: number if number <= asked else 0 for key, number in reached.items()}
         for key in self._followers.keys() - reached.keys():
             del self._followers[key]
         for key, number in reached.items():
@@ -337,6 +353,10 @@ class Pulse:
             owing = [one.count_behind(now) for one in all_of_them]
         return max((one for one in owing if one is not None), default=-1.0)
 
+    def _to_dict(self, what: str, name: str, now: float) -> dict[str, float | None] | None:
+        found = self._followers.get((what, name))
+        return None if found is None else found.to_dict(now)
+
     def find_away(self) -> str:
         """Return which database does not answer, northbound or southbound; "" where both do."""
         now = self._clock()
@@ -351,9 +371,9 @@ class Pulse:
 
         Returns:
             `every_s`, and of `northbound`, `southbound`, `northd` and each of `hypervisors` (name,
-            hostname, switch_silent, agents) what `Follower.to_dict` gives; the databases have an
-            `error` too, and `maintenance` is there where a worker has ever answered. Nothing where
-            nobody is asked.
+            hostname, switch_silent, switch_asked, agents) what `Follower.to_dict` gives; the
+            databases have an `error` too, and `maintenance` is there where a worker has ever
+            answered. Nothing where nobody is asked.
         """
         if not self._every_s:
             return {}
@@ -374,11 +394,11 @@ class Pulse:
                         "name": name,
                         "hostname": host.hostname,
                         "switch_silent": host.silent,
+                        # None where nothing is said of it
+                        "switch_asked": self._to_dict(_SWITCH_ASKED, name, now),
                         **self._followers["", name].to_dict(now),
                         "agents": {
-                            what: one.to_dict(now)
-                            for (what, where), one in self._followers.items()
-                            if what and where == name
+                            what: self._to_dict(what, name, now) for what in sorted(host.agents)
                         },
                     }
                     for name, host in sorted(self._hosts.items())

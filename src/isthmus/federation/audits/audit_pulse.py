@@ -4,7 +4,8 @@ What it is given is ages in seconds by the site's own clock (`isthmus.dataplane.
 depends on one that is silent is not named beside it: it was asked nothing.
 """
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 
 from isthmus.federation.audits.holdings import Holdings, Row
 from isthmus.model.dataplane.ovn import AWAY_S, SWITCH
@@ -66,7 +67,9 @@ _START_SWITCH = (
 _START_ANSWERER = (
     "On {host}, see whether `ovs-vsctl show` and `ovs-appctl version` answer, and start "
     "isthmus-answer-switch, which asks the same (in a lab, `isthmus lab start {host}.answer`); one "
-    "that hangs is killed first (`isthmus lab kill {host}.answer`)."
+    "that hangs is killed first (`isthmus lab kill {host}.answer`). Where it is to run no more: "
+    "ovn-sbctl remove Chassis_Private {name} external_ids "
+    """'"isthmus:switch"' '"isthmus:switch-silent"' '"isthmus:switch-asked"'"""
 )
 _REACH_CENTRAL = (
     "See that the hosts of {site} reach Neutron and Keystone of central, and that the user in its "
@@ -214,8 +217,10 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
     hostname = str(host.get("hostname") or host.get("name"))
     said = host.get("agents")
     agents = dict(said) if isinstance(said, Mapping) else {}
-    switch = list(_check_switch(site, hostname, agents.pop(SWITCH, None), host))
-    if any(one.severity is Severity.BROKEN for one in switch) and host.get("switch_silent"):
+    name = shlex.quote(str(host.get("name")))  # as it was written into SB, for a shell
+    named = _list_named(host)
+    switch = list(_check_switch(site, hostname, name, agents.pop(SWITCH, None), named))
+    if named and any(one.severity is Severity.BROKEN for one in switch):
         yield from switch
         return
     found = list(
@@ -224,7 +229,7 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
             Subject(hostname, "hypervisor", site),
             "ovn.controller.silent",
             "ovn-controller, or Open vSwitch,",
-            _START_CONTROLLER.format(host=hostname, name=host.get("name")),
+            _START_CONTROLLER.format(host=hostname, name=name),
         )
     )
     yield from found
@@ -241,16 +246,32 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
         )
 
 
-def _check_switch(site: SiteName, host: str, found: object, said: Row) -> Iterator[Verdict]:
-    """Judge Open vSwitch of a hypervisor, by who asks it there."""
-    silent = [one for one in str(said.get("switch_silent") or "").split(", ") if one in _IN_LAB]
-    remedies = [_START_SWITCH.format(host=host, program=one, short=_IN_LAB[one]) for one in silent]
+def _list_named(host: Row) -> list[str]:
+    """List the programs of Open vSwitch that are said to be silent, unless that is of long ago."""
+    if _is_silent(host.get("switch_asked")):
+        return []
+    return [one for one in str(host.get("switch_silent") or "").split(", ") if one in _IN_LAB]
+
+
+def _check_switch(
+    site: SiteName, host: str, name: str, found: object, named: Sequence[str]
+) -> Iterator[Verdict]:
+    """Judge Open vSwitch of a hypervisor, by who asks it there.
+
+    Args:
+        site: whose hypervisor it is.
+        host: its name.
+        name: that of its chassis, for a shell.
+        found: since when an answer is owed.
+        named: the programs that are silent, where that is known.
+    """
+    remedies = [_START_SWITCH.format(host=host, program=one, short=_IN_LAB[one]) for one in named]
     yield from _check(
         found,
         Subject(host, "hypervisor", site),
         "ovn.vswitch.silent",
-        silent[0] if silent else f"{SWITCH}, or who asks it there,",
-        " ".join(remedies) or _START_ANSWERER.format(host=host),
+        named[0] if named else f"{SWITCH}, or who asks it there,",
+        " ".join(remedies) or _START_ANSWERER.format(host=host, name=name),
     )
 
 

@@ -1,9 +1,13 @@
 """Has the home of a port bind it again."""
 
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.clients.http.neutron import NeutronClient, promised
 from isthmus.model.form import is_name
 from isthmus.operate.cloud import Cloud
 from isthmus.operate.port.home import get_home
@@ -12,6 +16,9 @@ _HOST, _VIF_TYPE = "binding:host_id", "binding:vif_type"
 _FAILED = "binding_failed"
 #: What the owners of ports begin with that Neutron itself uses: of routers, of DHCP.
 _OF_NEUTRON = "network:"
+#: How long OVN may take to show what Neutron has written into it, in seconds, and how often one
+#: looks: the process that is asked need not be the one that wrote.
+_SHOWN_S, _LOOK_EVERY_S = 10.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,7 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             server is moved to that hypervisor just now; or somebody else binds it meanwhile.
         Refused: the site could not bind it, or the caller may not see where ports live.
         Invalid: the hypervisor's name is none.
+        Unfinished: the site's Neutron has bound it, and its OVN does not know.
     """
     if host is not None and not is_name(host):
         raise errors.Invalid(f"{host[:100]!r} is no name of a hypervisor")
@@ -51,7 +59,8 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             f"port {port} is no server's ({owner}): Neutron has it on whichever hypervisor needs it"
         )
     site = str(get_home(admin.api, wanted["id"], port)["site"])
-    api = AdminApi(admin.open_site(site, _find_region(admin.api, site)))
+    client = admin.open_site(site, _find_region(admin.api, site))
+    api = AdminApi(client)
     there = _find_own_port(api, wanted)
     if there is None:
         raise errors.NotFound(
@@ -84,7 +93,47 @@ def rebind_port(admin: Cloud, port: str, host: str | None = None) -> Bound:
             f"that name that answers. {stays}Start the ovn-controller of the one that is meant; "
             "isthmus audit tells of those that are silent"
         )
+    _require_in_ovn(client, site, wanted, chosen)
     return Bound(site, chosen, before)
+
+
+def _require_in_ovn(client: NeutronClient, site: str, wanted: Row, host: str) -> None:
+    """See that OVN was asked for what Neutron has: Neutron says it is done where OVN is away, too.
+
+    Raises:
+        Unfinished: it was not.
+    """
+    deadline = time.monotonic() + _SHOWN_S
+    while why := _find_lack(client, site, wanted, host):
+        if time.monotonic() > deadline:
+            raise errors.Unfinished(
+                f"Neutron of site {site} has bound the port to {host}, and {why}: no packet goes "
+                "there before it is. isthmus status tells what of OVN does not answer; once all "
+                "does, run this again, or leave it to Neutron's maintenance worker"
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _find_lack(client: NeutronClient, site: str, wanted: Row, host: str) -> str:
+    """Return why a port is not on its hypervisor in OVN; empty where it is, or where nobody says.
+
+    A caller may not be shown OVN's rows, an older site does not say which hypervisor they ask for.
+    """
+    found = client.get_all("site_holding", network_id=wanted["network_id"], fields="ovn")
+    with promised(site):
+        ovn: Any = found[0].get("ovn") if len(found) == 1 else None
+        if not isinstance(ovn, Mapping):
+            return ""
+        if ovn.get("unseen"):
+            return f"OVN has not been seen to know ({ovn['unseen']})"
+        rows = [one for one in ovn.get("ports", ()) if one["id"] == wanted["id"]]
+        if not rows:
+            return "OVN has no row of it"
+        names = {one["name"]: str(one["hostname"]) for one in ovn.get("chassis", ())}
+        asked = [
+            names.get(one, one) for one in str(rows[0].get("requested_chassis", host)).split(",")
+        ]
+    return "" if host in asked else f"OVN is still asked for {', '.join(asked) or 'none'}"
 
 
 def _require_no_move(api: AdminApi, port_id: str, port: str, host: str) -> None:
