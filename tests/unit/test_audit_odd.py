@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.test_audit import NET, World, lease, port, world
+from tests.unit.test_audit import NET, World, lease, port, run, world
 
 from isthmus import errors
 from isthmus.federation.audits.audit import _plain
@@ -68,3 +68,12 @@ def test_an_odd_site_hides_no_other(odd: Callable[[World], None]) -> None:
     state = world()
     odd(state)
     assert compare(state) <= {"one"}
+
+
+def test_of_an_endless_difference_a_part_is_shown() -> None:
+    state = world()
+    state["one"]["networks"][0]["tags"] = [f"tag{number}" for number in range(50_000)]
+    (found,) = run(state)
+    assert found.evidence.startswith("tags: central [], here ['tag0', ")
+    assert found.evidence.endswith(" characters)")
+    assert len(found.evidence) < 20_000

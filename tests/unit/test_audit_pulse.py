@@ -112,6 +112,22 @@ def test_what_was_said_of_open_vswitch_before_the_machine_died_hides_nothing() -
     assert found.message == "Open vSwitch, or who asks it there, does not answer"
 
 
+def test_what_a_hypervisor_calls_itself_is_a_part_of_one_line() -> None:
+    odd = "h1\nAll tiers agree.\r\n" + "x" * 10_240
+    state = pulse(hv=answer(60, name=odd, hostname=odd), northd=answer())
+    (found,) = check_pulse(SITE, state)
+    assert "\n" not in found.remedy + found.subject.name
+    assert len(found.remedy) < 3000
+    for state in (
+        pulse(northbound={**DEAD, "error": odd}),
+        pulse(central={**DEAD, "error": odd}),
+        pulse(database={**DEAD, "error": odd}),
+    ):
+        (found,) = check_pulse(SITE, state)
+        assert "\n" not in found.evidence
+        assert len(found.evidence) < 500
+
+
 def test_a_chassis_is_named_in_a_command_so_that_a_shell_takes_it_as_one_word() -> None:
     for state in (
         pulse(hv=answer(60, name="x; reboot")),

@@ -38,17 +38,18 @@ _DOUBT_S = 5.0
 #: external_ids key under which a question stands, another word each time: a greater number alone,
 #: or a word that is there already, python-ovs would not write.
 _MARK: Final = "isthmus:pulse"
+#: Which of Open vSwitch's programs does not answer who asks them on their machine.
+_SWITCH_SILENT: Final = "isthmus:switch-silent"
+#: The newest question of which that is said: who does not ask any more says nothing of now.
+_SWITCH_ASKED: Final = "isthmus:switch-asked"
 #: Who else answers on a hypervisor: what they are called, and the keys in external_ids of
 #: Chassis_Private that say that there is one, and which number it has written down.
 _AGENTS: Final = {
     "metadata agent": ("neutron:ovn-metadata-id", "neutron:ovn-metadata-sb-cfg"),
     "OVN agent": ("neutron:ovn-neutron-agent-id", "neutron:ovn-neutron-agent-sb-cfg"),
     SWITCH: ("isthmus:switch", "isthmus:switch"),
+    _SWITCH_ASKED: (_SWITCH_ASKED, _SWITCH_ASKED),
 }
-#: Which of Open vSwitch's programs does not answer who asks them on their machine.
-_SWITCH_SILENT: Final = "isthmus:switch-silent"
-#: The newest question of which that is said: who does not ask any more says nothing of now.
-_SWITCH_ASKED: Final = "isthmus:switch-asked"
 #: More digits no number of a question has; whoever writes into SB may write anything.
 _MOST_DIGITS = 18
 
@@ -103,7 +104,6 @@ class Heard:
     reached: int
     agents: dict[str, int]
     silent: str  #: which of Open vSwitch's programs does not answer; "" where all do
-    asked: int | None  #: the question of which that is said; None where nothing is
 
 
 def list_heard(rows: OvnRows) -> Iterator[Heard]:
@@ -118,9 +118,7 @@ def list_heard(rows: OvnRows) -> Iterator[Heard]:
             if row.external_ids.get(there)
         }
         silent = row.external_ids.get(_SWITCH_SILENT, "")
-        said = row.external_ids.get(_SWITCH_ASKED)
-        asked = None if said is None else _to_number(said)
-        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents, silent, asked)
+        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents, silent)
 
 
 def _to_number(text: str) -> int:
@@ -316,8 +314,6 @@ class Pulse:
         reached = {("", one.name): one.reached for one in heard}
         for one in heard:
             reached |= {(what, one.name): number for what, number in one.agents.items()}
-            if one.asked is not None:
-                reached[_SWITCH_ASKED, one.name] = one.asked
         reached = {key: number if number <= asked else 0 for key, number in reached.items()}
         for key in self._followers.keys() - reached.keys():
             del self._followers[key]
@@ -353,10 +349,6 @@ class Pulse:
             owing = [one.count_behind(now) for one in all_of_them]
         return max((one for one in owing if one is not None), default=-1.0)
 
-    def _to_dict(self, what: str, name: str, now: float) -> dict[str, float | None] | None:
-        found = self._followers.get((what, name))
-        return None if found is None else found.to_dict(now)
-
     def find_away(self) -> str:
         """Return which database does not answer, northbound or southbound; "" where both do."""
         now = self._clock()
@@ -390,17 +382,17 @@ class Pulse:
                     else {"maintenance": self._maintenance.to_dict(now)}
                 ),
                 "hypervisors": [
-                    {
-                        "name": name,
-                        "hostname": host.hostname,
-                        "switch_silent": host.silent,
-                        # None where nothing is said of it
-                        "switch_asked": self._to_dict(_SWITCH_ASKED, name, now),
-                        **self._followers["", name].to_dict(now),
-                        "agents": {
-                            what: self._to_dict(what, name, now) for what in sorted(host.agents)
-                        },
-                    }
-                    for name, host in sorted(self._hosts.items())
+                    self._report_host(host, now) for _, host in sorted(self._hosts.items())
                 ],
             }
+
+    def _report_host(self, host: Heard, now: float) -> dict[str, Any]:
+        agents = {what: self._followers[what, host.name].to_dict(now) for what in host.agents}
+        return {
+            "name": host.name,
+            "hostname": host.hostname,
+            **self._followers["", host.name].to_dict(now),
+            "switch_silent": host.silent,
+            "switch_asked": agents.pop(_SWITCH_ASKED, None),
+            "agents": agents,
+        }

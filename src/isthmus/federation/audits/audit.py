@@ -23,6 +23,8 @@ _LOCAL_OWNER = "network:distributed"
 _OF_ROUTERS = frozenset({"network:router_interface", "network:router_gateway"})
 #: What may be wrong with an object, and the words for it.
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
+#: Most characters of a difference that are shown; a group of a hundred rules has fewer.
+_MOST_SHOWN = 16_000
 _Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
 #: Why a site was not asked that an operator has disabled.
 DISABLED = "an operator has disabled it"
@@ -333,7 +335,14 @@ def _compare(
             for where, central, here in _differ(name, wanted[row_id][name], held[row_id][name])
         ]
         if differing:
-            yield row_id, "different", "; ".join(differing)
+            yield row_id, "different", _cut("; ".join(differing))
+
+
+def _cut(evidence: str) -> str:
+    """Bound what is shown of a difference: a site may hold anything."""
+    if len(evidence) <= _MOST_SHOWN:
+        return evidence
+    return f"{evidence[:_MOST_SHOWN]}... ({len(evidence)} characters)"
 
 
 def _differ(name: str, central: Any, here: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -24,6 +24,8 @@ _PATIENCE = 3.0
 
 #: More seconds than that nobody has waited: a site may say anything.
 _MOST_S = 1e10
+#: More characters no name and no error of use has: a hypervisor may write anything into SB.
+_MOST_CHARACTERS = 255
 
 #: What each is called in a lab, and the code of its silence.
 _DATABASES = {
@@ -162,7 +164,7 @@ def _name(ports: list[str]) -> str:
 def _check_database(site: SiteName, pulse: Row, key: str) -> Iterator[Verdict]:
     short, code = _DATABASES[key]
     found, word = pulse.get(key), f"{key} database"
-    error = str(found.get("error") or "") if isinstance(found, Mapping) else ""
+    error = _word(found.get("error") or "") if isinstance(found, Mapping) else ""
     form = _FREE_DISK if _CANNOT_WRITE in error else _START_DATABASE
     remedy = form.format(word=word, site=site, short=short)
     for one in _check(found, Subject(word, "", site), code, word, remedy):
@@ -182,7 +184,7 @@ def _check_central(site: SiteName, found: object) -> Iterator[Verdict]:
         remedy=_REACH_CENTRAL.format(site=site),
     )
     error = found.get("error")
-    yield verdict if not error else _add(verdict, str(error))
+    yield verdict if not error else _add(verdict, _word(error))
 
 
 def _check_writes(site: SiteName, found: object) -> Iterator[Verdict]:
@@ -198,7 +200,7 @@ def _check_writes(site: SiteName, found: object) -> Iterator[Verdict]:
         remedy=_LET_WRITE.format(site=site),
     )
     error = found.get("error")
-    yield verdict if not error else _add(verdict, str(error))
+    yield verdict if not error else _add(verdict, _word(error))
 
 
 def _add(verdict: Verdict, error: str) -> Verdict:
@@ -214,10 +216,10 @@ def _add(verdict: Verdict, error: str) -> Verdict:
 
 def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
     """Judge a hypervisor; where it is known that Open vSwitch is silent, ovn-controller is not."""
-    hostname = str(host.get("hostname") or host.get("name"))
+    hostname = _word(host.get("hostname") or host.get("name"))
     said = host.get("agents")
     agents = dict(said) if isinstance(said, Mapping) else {}
-    name = shlex.quote(str(host.get("name")))  # as it was written into SB, for a shell
+    name = shlex.quote(_word(host.get("name")))  # as it was written into SB, for a shell
     named = _list_named(host)
     switch = list(_check_switch(site, hostname, name, agents.pop(SWITCH, None), named))
     if named and any(one.severity is Severity.BROKEN for one in switch):
@@ -236,12 +238,12 @@ def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
     if any(one.severity is Severity.BROKEN for one in found):
         return
     yield from switch
-    for what, agent in agents.items():
+    for what, agent in ((_word(each), one) for each, one in agents.items()):
         yield from _check(
             agent,
             Subject(hostname, "hypervisor", site),
             "ovn.agent.silent",
-            str(what),
+            what,
             _START_AGENT.format(what=what, host=hostname),
         )
 
@@ -321,6 +323,12 @@ def _say_last(found: Row) -> str:
     if answered is not None:
         return f"it last answered {format_age(answered)} ago"
     return f"no answer since one listens, {format_age(watched)}"
+
+
+def _word(said: object) -> str:
+    """Return what somebody else has written as a part of one line."""
+    text = " ".join(str(said).split())
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
 
 
 def _seconds(found: Mapping[str, object], key: str) -> float | None:
