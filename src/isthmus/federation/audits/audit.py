@@ -10,7 +10,7 @@ from typing import Any
 from isthmus.federation.audits import audit_ovn, audit_pulse
 from isthmus.federation.audits.audit_leases import check_leases
 from isthmus.federation.audits.holdings import Holdings, Row
-from isthmus.federation.audits.remedy import GOES, REPORTED, SENT
+from isthmus.federation.audits.remedy import GOES, REPORTED, SENT, say_deletions
 from isthmus.model import attribute
 from isthmus.model.intent import Job, JobState
 from isthmus.model.resource import RESOURCES, Place, Resource, ResourceType
@@ -70,9 +70,9 @@ def audit(
         ("restores", _check_recovered([central, *sites.values()])),
         ("jobs", _check_jobs(jobs)),
         ("leases", check_leases(central, sites)),
-        ("addresses", _check_duplicates([central, *sites.values()])),
+        ("addresses", _check_duplicates(central, [central, *sites.values()])),
         ("homes", _check_homes(central, sites)),
-        ("port keys", audit_ovn.check_key_holders(sites)),
+        ("port keys", audit_ovn.check_key_holders(central, sites)),
     ]
     for site in sites.values():
         runs.append((f"objects at {site.name}", _check_site(central, site)))
@@ -156,7 +156,7 @@ def _check_jobs(jobs: Iterable[Job]) -> Iterator[Verdict]:
             )
 
 
-def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:
+def _check_duplicates(central: Holdings, tiers: Sequence[Holdings]) -> Iterator[Verdict]:
     """No address and no MAC of a network belongs to two ports, in whichever tiers they are."""
     holders: dict[tuple[str, str], dict[str, str]] = {}
     stretched = set().union(*(tier.datapaths for tier in tiers))
@@ -176,7 +176,7 @@ def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:
                 evidence=f"{name} of network {network_id} is that of ports "
                 + ", ".join(f"{port} ({tier})" for port, tier in sorted(ports.items())),
                 remedy="Delete one of the ports, or change its address: "
-                + " or ".join(f"`openstack port delete {port}`" for port in sorted(ports))
+                + say_deletions(central.ports, ports)
                 + ".",
             )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from isthmus.federation.audits.audit_binding import check_bindings
 from isthmus.federation.audits.audit_lost import check_lost
 from isthmus.federation.audits.holdings import Holdings, Row, by
-from isthmus.federation.audits.remedy import GOES, LOST, REPORTED, SENT
+from isthmus.federation.audits.remedy import GOES, LOST, REPORTED, SENT, say_deletions
 from isthmus.federation.dhcp import list_unanswered
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.lease import PoolKind
@@ -81,7 +81,7 @@ def _check_keys(central: Holdings, site: Holdings) -> Iterator[Verdict]:
             )
 
 
-def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
+def check_key_holders(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
     """No two ports of a network have the same key, in whichever sites they are."""
     holders: dict[tuple[str, int], list[tuple[SiteName, str]]] = {}
     for site in sites.values():
@@ -89,7 +89,7 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
             where = (str(row["network_id"]), int(row["key"]))
             holders.setdefault(where, []).append((site.name, str(row["port_id"])))
     for (network_id, key), ports in sorted(holders.items()):
-        if len(ports) > 1:
+        if len({port for _, port in ports}) > 1:
             yield Verdict(
                 code="port.key_twice",
                 severity=Severity.BROKEN,
@@ -102,7 +102,7 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
                 evidence=f"key {key} of network {network_id} is that of "
                 + ", ".join(f"{port} ({site})" for site, port in sorted(ports)),
                 remedy="Delete one of the ports and make it again: "
-                + " or ".join(f"`openstack port delete {port}`" for _, port in sorted(ports))
+                + say_deletions(central.ports, {port: site for site, port in ports})
                 + ".",
             )
 
