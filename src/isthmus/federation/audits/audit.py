@@ -194,14 +194,16 @@ def _check_homes(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Itera
         for port_id, port in site.ports.items():
             if port["network_id"] in central.datapaths and not _is_local(port, site):
                 homes.setdefault(port_id, []).append(site.name)
+    known = {port: site for kind, port, site in central.mappings if kind == ResourceType.PORT}
     for port_id, where in sorted(homes.items()):
         if len(where) > 1:
+            home = known.get(port_id, "no site")
             yield Verdict(
                 code="port.two_homes",
                 severity=Severity.BROKEN,
                 subject=Subject(port_id, "port", ", ".join(sorted(where))),
                 message="port at two sites",
-                evidence=f"{port_id} is at {' and '.join(sorted(where))}",
+                evidence=f"{port_id} is at {' and '.join(sorted(where))}; central has it at {home}",
                 remedy="Delete it where no server uses it, with an entry of clouds.yaml for "
                 f"that site: `openstack --os-cloud SITE port delete {port_id}`.",
             )
