@@ -22,10 +22,6 @@ from isthmus.testing.until import until
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
 
-#: Each asks whether its OVN lives: a database that is away is known to be.
-SITE1_OPTIONS = {"ovn_pulse_s": 2}
-
-
 class Bound:
     """A port that lives at the site, and an operator."""
 
@@ -170,26 +166,3 @@ def test_a_port_that_is_bound_where_it_is_not_yet_is_down(bound: Bound) -> None:
     isthmus(bound.environment, "port", "rebind", bound.id)
     assert bound.shown()["status"] == "DOWN"
     bound.plug("hv2")
-
-
-def test_a_port_of_which_ovn_cannot_be_told_is_not_called_bound(
-    bound: Bound, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neutron has nothing to write, and so takes it while the northbound database is away."""
-    bound.bind("host1")
-    bound.known()
-    monkeypatch.setattr("isthmus.operate.port.rebind._SHOWN_S", 0.0)
-    command = ("port", "rebind", bound.id)
-    says = r"bound the port to host1, and OVN has not been seen to know \(the northbound database"
-
-    def is_unseen() -> bool:
-        return "unseen" in bound.site.holdings("ovn")["ovn"]
-
-    bound.site.ovn.kill("nb")
-    try:
-        until(is_unseen, what="NB is known to be away", timeout_s=60)
-        isthmus(bound.environment, *command, code=3, says=says)
-    finally:
-        bound.site.ovn.start("nb")
-    until(lambda: not is_unseen(), what="NB answers again", timeout_s=240)
-    isthmus(bound.environment, *command, says="has bound port .* to host1")
