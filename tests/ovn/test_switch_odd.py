@@ -12,7 +12,8 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from tests.ovn.test_switch_answer import QUICK, Watch, _answers, _report, answerer, host, watch
+from tests.ovn.test_pulse_rows import Watch
+from tests.ovn.test_switch_answer import QUICK, _answers, _report, answerer, host, watch
 
 from isthmus.federation.audits.audit_pulse import check_pulse
 from isthmus.model.dataplane.ovn import SWITCH
