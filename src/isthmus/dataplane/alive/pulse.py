@@ -27,7 +27,7 @@ from isthmus.dataplane.alive.answer import ANSWER_KEY
 from isthmus.dataplane.alive.follower import Follower
 from isthmus.dataplane.protocols import Database, Tables
 from isthmus.dataplane.rows import OvnRows, is_remote
-from isthmus.model.dataplane.ovn import AWAY_S, SHADOW_MARK, SWITCH
+from isthmus.model.dataplane.ovn import AWAY_S, SHADOW_MARK, SWITCH, SWITCH_KEY
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,15 +39,15 @@ _DOUBT_S = 5.0
 #: or a word that is there already, python-ovs would not write.
 _MARK: Final = "isthmus:pulse"
 #: Which of Open vSwitch's programs does not answer who asks them on their machine.
-_SWITCH_SILENT: Final = "isthmus:switch-silent"
+_SWITCH_SILENT: Final = f"{SWITCH_KEY}-silent"
 #: The newest question of which that is said: who does not ask any more says nothing of now.
-_SWITCH_ASKED: Final = "isthmus:switch-asked"
+_SWITCH_ASKED: Final = f"{SWITCH_KEY}-asked"
 #: Who else answers on a hypervisor: what they are called, and the keys in external_ids of
 #: Chassis_Private that say that there is one, and which number it has written down.
 _AGENTS: Final = {
     "metadata agent": ("neutron:ovn-metadata-id", "neutron:ovn-metadata-sb-cfg"),
     "OVN agent": ("neutron:ovn-neutron-agent-id", "neutron:ovn-neutron-agent-sb-cfg"),
-    SWITCH: ("isthmus:switch", "isthmus:switch"),
+    SWITCH: (SWITCH_KEY, SWITCH_KEY),
     _SWITCH_ASKED: (_SWITCH_ASKED, _SWITCH_ASKED),
 }
 #: More digits no number of a question has; whoever writes into SB may write anything.

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from isthmus.federation.audits.holdings import Holdings, Row
-from isthmus.model.dataplane.ovn import AWAY_S, SWITCH
+from isthmus.model.dataplane.ovn import AWAY_S, SWITCH, SWITCH_KEY
 from isthmus.model.form import format_age
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
@@ -71,7 +71,7 @@ _START_ANSWERER = (
     "isthmus-answer-switch, which asks the same (in a lab, `isthmus lab start {host}.answer`); one "
     "that hangs is killed first (`isthmus lab kill {host}.answer`). Where it is to run no more: "
     "ovn-sbctl remove Chassis_Private {name} external_ids "
-    """'"isthmus:switch"' '"isthmus:switch-silent"' '"isthmus:switch-asked"'"""
+    """'"{key}"' '"{key}-silent"' '"{key}-asked"'"""
 )
 _REACH_CENTRAL = (
     "See that the hosts of {site} reach Neutron and Keystone of central, and that the user in its "
@@ -273,7 +273,7 @@ def _check_switch(
         Subject(host, "hypervisor", site),
         "ovn.vswitch.silent",
         named[0] if named else f"{SWITCH}, or who asks it there,",
-        " ".join(remedies) or _START_ANSWERER.format(host=host, name=name),
+        " ".join(remedies) or _START_ANSWERER.format(host=host, name=name, key=SWITCH_KEY),
     )
 
 

@@ -31,6 +31,8 @@ REVISION = "neutron:revision_number"  #: in external_ids of Neutron's rows
 REMOTE_FLAG = "is-remote"  #: in Chassis.other_config
 #: What answers beside ovn-controller for Open vSwitch is called so in a site's holdings.
 SWITCH = "Open vSwitch"
+#: external_ids key of Chassis_Private under which the answer of its program stands.
+SWITCH_KEY = "isthmus:switch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
