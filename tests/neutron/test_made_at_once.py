@@ -113,3 +113,44 @@ def test_a_person_makes_a_port_while_its_network_is_placed(
     (address,) = done["result"].only()["fixed_ips"]
     assert address["subnet_id"] == subnet["id"]
     check_addresses(held.server)
+
+
+@pytest.mark.parametrize("first", ["batch", "person"])
+def test_a_subnet_that_somebody_else_has_made_keeps_its_parts(
+    central: CentralServer, held: Paused, first: str
+) -> None:
+    """Whoever comes second looks for what a lost one has left when the other one is there."""
+    user = tenant(uuid.uuid4().hex)
+    network = central.create("network", user, name="n")
+    subnet = central.create(
+        "subnet",
+        user,
+        network_id=network["id"],
+        cidr="10.0.0.0/24",
+        ip_version=4,
+        dns_nameservers=["192.0.2.53"],
+        host_routes=[{"destination": "198.51.100.0/24", "nexthop": "10.0.0.9"}],
+    )
+    items = central.bundle("site2", "network", network["id"], project=network["project_id"])
+
+    def send_items() -> bool:
+        return set(send(held, items["items"]).values()) == {""}
+
+    def make_port() -> bool:
+        return held.server.try_create("port", user, network_id=network["id"]).status == 201
+
+    def list_pools() -> list[str]:
+        rows = held.server.rows("ipallocationpools")
+        return [one["id"] for one in rows if one["subnet_id"] == subnet["id"]]
+
+    works = {"batch": send_items, "person": make_port}
+    sooner = works.pop(first)
+    (later,) = works.values()
+    with held.pause.during("apply.subnet.sought", later) as done:
+        assert sooner()
+        before = list_pools()
+    assert done["result"]
+    assert list_pools() == before, "they were deleted, and made anew by whoever came second"
+    here = held.server.get(f"subnets/{subnet['id']}").only()
+    for name in ("allocation_pools", "dns_nameservers", "host_routes"):
+        assert here[name] == subnet[name], name

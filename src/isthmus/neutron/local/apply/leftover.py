@@ -44,15 +44,21 @@ def clear(context: Any, ids: Collection[str]) -> None:
 def clear_parts(context: Any, parts: Mapping[Any, str], object_id: str) -> None:
     """Delete rows of parts of an object that does not exist here and is about to be created.
 
-    Where the database enforces foreign keys there are none; SQLite does not.
+    Where the database enforces foreign keys there are none; SQLite does not. Those of an object
+    that somebody else has made meanwhile stay.
 
     Args:
         context: of the request.
         parts: models, and the column of each that has the object's id; its own model has `id`.
         object_id: the object's.
     """
-    tables = {model.__table__: column for model, column in parts.items() if column != "id"}
-    left = {table: table.c[column] == object_id for table, column in tables.items()}
+    (own,) = (model.__table__ for model, column in parts.items() if column == "id")
+    is_gone = ~sa.exists().where(own.c.id == object_id)
+    left = {
+        model.__table__: sa.and_(model.__table__.c[column] == object_id, is_gone)
+        for model, column in parts.items()
+        if column != "id"
+    }
     with db_api.CONTEXT_READER.using(context):
         there = [sa.exists().where(one) for one in left.values()]
         if not context.session.connection().scalar(sa.select(sa.or_(*there))):
