@@ -115,7 +115,7 @@ def distributed(owner: str, bound: str) -> Break:
 
 def limited(*rules_of: dict[str, Any]) -> Break:
     return both(
-        put(N1, "port", "id", A, qos_policy_id="qos"),
+        *(put(one, "port", "id", A, qos_policy_id="qos") for one in (CENTRAL, N1)),
         add(CENTRAL, "qos_policy", id="qos", rules=[*rules_of]),
     )
 
@@ -180,9 +180,17 @@ def external_port(chassis: str) -> Break:
     return do
 
 
+def used(count: int) -> Break:
+    """Let the ports' project have so many of ten."""
+    return both(
+        *(put(one, "port", "id", A, project_id="mine") for one in (CENTRAL, N1)),
+        add(CENTRAL, "quota_detail", id="q", project_id="mine", resource="port", limit=10,
+            reserved=0, used=count),
+    )  # fmt: skip
+
+
 LIMIT = {"id": "r", "type": "bandwidth_limit", "max_kbps": 800, "direction": "egress"}
 POLICY = {"action": "access_as_shared", "target_tenant": "mine"}
-USED = {"id": "q", "project_id": "mine", "resource": "port", "limit": 10, "reserved": 0}
 Build = Callable[[], Diagnosis]
 
 MORE: dict[str, Case] = {
@@ -204,13 +212,7 @@ MORE: dict[str, Case] = {
     "lease.exhausted": Case(
         left(N1, 16, 16), both(left(N1, 16, 16), left(CENTRAL, 9, 9)), Word.REACHABLE
     ),
-    "quota.used_up": Case(
-        both(put(N1, "port", "id", A, project_id="mine"), add(CENTRAL, "quota_detail", **USED,
-                                                              used=10)),
-        both(put(N1, "port", "id", A, project_id="mine"), add(CENTRAL, "quota_detail", **USED,
-                                                              used=9)),
-        Word.REACHABLE,
-    ),
+    "quota.used_up": Case(used(10), used(9), Word.REACHABLE),
     "network.not_shared": Case(owned(False), owned(False, POLICY)),
     "qos.limit": Case(
         limited(LIMIT), limited({"id": "r", "type": "dscp_marking", "dscp_mark": 8}),

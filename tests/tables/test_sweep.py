@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.tables.machine_faults import ALL
 from tests.tables.recorded import make_dump, pack
 from tests.tables.test_diagnose import (
     BLOCKED,
@@ -39,7 +40,8 @@ ANSWERS = {code for code in BLOCKED if code.startswith("policy.")} | {
 }  # fmt: skip
 #: What persons may want, told as advice.
 ADVICE = {"port.admin_down", "port.not_active", "network.admin_down", "job.waiting"}
-#: A dump has them as rows of ports, and these worlds do not.
+#: A dump has them as rows of ports and switches, and these worlds do not.
+MADE_OF_OTHERS = {"segment.twice", "shadow.refused"}
 NOT_IN_A_DUMP = {"port.address_twice", "port.mac_twice"}
 
 
@@ -68,6 +70,28 @@ def test_what_is_wrong_is_named(code: str) -> None:
     assert code in codes(found)
     assert found.word in (Word.BROKEN, Word.DEGRADED, Word.UNDETERMINED)
     assert len({one.key for one in found.findings}) == len(found.findings)
+
+
+@pytest.mark.parametrize(
+    "code",
+    sorted(code for code, one in ALL.items()
+           if not one.question and one.family == 4 and code not in MADE_OF_OTHERS),
+)  # fmt: skip
+def test_what_else_is_wrong_is_named(code: str) -> None:
+    found = examine(read(ALL[code].change))
+    assert code in codes(found)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["host.upcalls_lost", "host.version_differs", "host.certificate_expired", "host.rbac_refused",
+     "clock.host", "agent.dead", "ovsdb.no_leader"],
+)  # fmt: skip
+def test_what_is_wrong_where_no_port_is_is_named(code: str) -> None:
+    dump = read(ALL[code].change)
+    dump.tables[CENTRAL]["port"] = []
+    found = examine(dump)
+    assert codes(found) == [code]
 
 
 @pytest.mark.parametrize("code", sorted(ADVICE - {"port.not_active"}))

@@ -8,6 +8,7 @@ from isthmus import errors
 from isthmus.diagnose.check.look import Check, Look, at_a_site
 from isthmus.diagnose.checks import CHECKS
 from isthmus.diagnose.collect import host as host_facts
+from isthmus.diagnose.collect import machine
 from isthmus.diagnose.collect.tasks import Task, gather
 from isthmus.diagnose.course import SWITCHED
 from isthmus.diagnose.dump.form import Dump
@@ -20,8 +21,12 @@ from isthmus.model.site import CENTRAL, SiteState
 from isthmus.model.verdict import Ruling, Verdict
 
 #: Checks of a site and of a hypervisor that need no port.
-_OF_SITES = ("site", "ovn-northd", "jobs", "refused reports")
-_OF_HOSTS = ("daemons of the hypervisor", "chassis", "heartbeat", "tunnel address")
+_OF_SITES = ("site", "ovn-northd", "servers of OVN's databases", "jobs", "refused reports")
+_OF_HOSTS = (
+    "daemons of the hypervisor", "chassis", "heartbeat", "tunnel address", "upcalls",
+    "version of ovn-northd", "certificates", "roles in OVN", "clock of the hypervisor",
+    "agents of the hypervisor",
+)  # fmt: skip
 #: A dump answers at once.
 _TIMEOUT_S = 3600.0
 
@@ -74,6 +79,7 @@ def _make_world(ways: Recorded, dump: Dump, hosts: Mapping[str, str]) -> World:
         except errors.Refused:
             continue
         tasks += host_facts.tasks(host, found, tunnels=(), towards=())
+        tasks += machine.tasks(host, found, own=(), towards=())
     read = gather(tasks, time.monotonic() + _TIMEOUT_S, ways.now)
     return World({**seen, **read.seen}, tuple(read.unseen))
 
