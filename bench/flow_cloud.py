@@ -54,6 +54,7 @@ class Cloud:
         self.dice = random.Random(seed)
         self.guests: list[Guest] = []
         self.groups: list[str] = []
+        self.stateful: dict[str, bool] = {}
         self.nets: list[tuple[str, str, str]] = []  #: id, subnet, prefix
         self.floating: list[dict[str, Any]] = []
         self.external = ""
@@ -77,6 +78,7 @@ class Cloud:
         for number in range(3):
             stateful = number == 0 or self.dice.random() < 0.7
             self.groups.append(self._group(number, stateful))
+            self.stateful[self.groups[-1]] = stateful
 
     def _group(self, number: int, stateful: bool) -> str:
         body = {"security_group": {"name": f"f{self.seed}-{number}", "stateful": stateful}}
@@ -193,7 +195,10 @@ class Cloud:
                 if address:
                     inside(guest.netns, "ip", "addr", verb, f"{address}/24", "dev",
                         _device(guest.netns))  # fmt: skip
-        groups = dice.sample(self.groups, dice.randint(1, 2))
+        first = dice.choice(self.groups)  # Neutron takes no stateful one beside a stateless one
+        more = [one for one in self.groups if one != first
+                and self.stateful[one] is self.stateful[first]]  # fmt: skip
+        groups = [first, *(more[:1] if dice.random() < 0.5 else [])]
         pairs = [{"ip_address": guest.pair}] if guest.pair else []
         port = {"security_groups": groups, "allowed_address_pairs": pairs}
         self.side.call("PUT", f"ports/{guest.port}", port=port)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench.flow_cloud import SITES, Cloud, Flow, inside
 from bench.ground import open_lab, say_machine
+from isthmus import errors
 from isthmus.clients.machine.hypervisor import SshTargets
 from isthmus.diagnose.collect.world import collect_scene
 from isthmus.diagnose.dump.form import Dump
@@ -26,6 +27,7 @@ from isthmus.diagnose.dump.recorded import Recorded
 from isthmus.diagnose.dump.whole import collect_dump
 from isthmus.diagnose.judge import Diagnosis, Word, judge
 from isthmus.diagnose.question import parse_service
+from isthmus.lab.opened import OpenLab
 from isthmus.wiring.diagnose.ways import Ways
 
 TARGET = 0.999
@@ -114,6 +116,36 @@ def compare(cloud: Cloud, ways: Ways, tally: Tally, said: str) -> None:
         inside(guest.netns, "ip", "neigh", "flush", "all")
 
 
+def _run_cloud(
+    lab: OpenLab, ways: Ways, seed: int, tally: Tally, end: float, options: argparse.Namespace
+) -> None:
+    """Lay the cloud of a seed, and compare in rounds.
+
+    Args:
+        lab: in which.
+        ways: to what `why` reads.
+        seed: of the cloud.
+        tally: what came of flows, added to.
+        end: on the clock of `time.monotonic`.
+        options: flows at most, and rounds.
+    """
+    with contextlib.ExitStack() as undo:
+        cloud = Cloud(lab, seed, undo)
+        cloud.lay()
+        print(f"seed {seed} is laid: {len(cloud.guests)} guests", flush=True)
+        for number in range(options.rounds):
+            if tally.flows >= options.flows or time.monotonic() >= end:
+                return
+            cloud.shuffle(number)
+            await_calm(cloud)
+            compare(cloud, ways, tally, f"seed {seed} round {number}")
+            print(f"seed {seed} round {number}: {tally.flows} flows, {tally.passed} pass, "
+                  f"{tally.undetermined} undetermined, {tally.hasty} hasty, "
+                  f"{len(tally.wrong)} wrong", flush=True)  # fmt: skip
+            for one in tally.wrong[-8:]:
+                print(f"  {one}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="The verdict of why against real packets.")
     parser.add_argument("--flows", type=int, default=10_000)
@@ -129,20 +161,10 @@ def main() -> int:
         os.environ["OS_CLIENT_CONFIG_FILE"] = str(lab.plan.clouds_file)
         ways = Ways("central", {}, lab.plan.name, SshTargets())
         while tally.flows < options.flows and time.monotonic() < end:
-            with contextlib.ExitStack() as undo:
-                cloud = Cloud(lab, seed, undo)
-                cloud.lay()
-                for number in range(options.rounds):
-                    if tally.flows >= options.flows or time.monotonic() >= end:
-                        break
-                    cloud.shuffle(number)
-                    await_calm(cloud)
-                    compare(cloud, ways, tally, f"seed {seed} round {number}")
-                    print(f"seed {seed} round {number}: {tally.flows} flows, {tally.passed} pass, "
-                          f"{tally.undetermined} undetermined, {tally.hasty} hasty, "
-                          f"{len(tally.wrong)} wrong", flush=True)  # fmt: skip
-                    for one in tally.wrong[-8:]:
-                        print(f"  {one}", flush=True)
+            try:
+                _run_cloud(lab, ways, seed, tally, end, options)
+            except errors.IsthmusError as error:  # the next one may be laid
+                print(f"seed {seed}: {error.message}", flush=True)
             seed += 1
     say_machine("after")
     told = tally.flows - tally.undetermined
