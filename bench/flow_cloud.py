@@ -58,6 +58,7 @@ class Cloud:
         self.nets: list[tuple[str, str, str]] = []  #: id, subnet, prefix
         self.floating: list[dict[str, Any]] = []
         self.external = ""
+        self.busy: dict[str, set[int]] = {}  #: ports where somebody else answers, by guest
 
     def lay(self) -> None:
         """Make it."""
@@ -245,9 +246,9 @@ class Cloud:
 
     def send(self, flows: Sequence[Flow]) -> dict[Flow, bool]:
         """Send flows, all at once; tells which were answered."""
-        numbered = dict(enumerate(flows))
         running = []
         with self._listening():
+            numbered = {at: one for at, one in enumerate(flows) if not self._is_busy(one)}
             for guest in self.guests:
                 mine = [
                     {"id": number, "source": one.source, "target": one.target,
@@ -266,13 +267,22 @@ class Cloud:
                 process.wait()
         return {one: str(number) in answers for number, one in numbered.items()}
 
+    def _is_busy(self, flow: Flow) -> bool:
+        """Tell whether somebody else answers where a flow goes."""
+        port = int(flow.service.partition("/")[2] or 0)
+        owners = [one for one in self.guests
+                  if flow.target in (one.address, one.pair, one.public)]  # fmt: skip
+        return any(port in self.busy.get(one.name, set()) for one in owners)
+
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
         ports = ",".join(map(str, sorted({*TCP, *UDP})))
         started = [_start(guest.netns, "listen", ports) for guest in self.guests]
         try:
-            for one in started:
-                assert one.stdout.readline() == "ready\n"
+            for guest, one in zip(self.guests, started, strict=True):
+                ready, *busy = one.stdout.readline().split()
+                assert ready == "ready"
+                self.busy[guest.name] = {int(port) for port in busy}
             yield
         finally:
             for one in started:

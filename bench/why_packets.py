@@ -22,20 +22,33 @@ _MANY = 512
 
 
 def listen(ports: list[int]) -> None:
-    """Take connections and send datagrams back, from the address that they were sent to."""
-    poll = selectors.DefaultSelector()
+    """Take connections and send datagrams back, from the address that they were sent to.
+
+    Ports that somebody else has are said behind the word that it is ready.
+    """
+    poll, busy = selectors.DefaultSelector(), list[int]()
     for port in ports:
         tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tcp.bind(("0.0.0.0", port))
+        try:
+            tcp.bind(("0.0.0.0", port))
+        except OSError:  # somebody answers there already
+            busy.append(port)
+            tcp.close()
+            continue
         tcp.listen(_MANY)
         poll.register(tcp, selectors.EVENT_READ, _accept)
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setsockopt(socket.IPPROTO_IP, _PKTINFO, 1)
-        udp.bind(("0.0.0.0", port))
+        try:
+            udp.bind(("0.0.0.0", port))
+        except OSError:
+            busy.append(port)
+            udp.close()
+            continue
         poll.register(udp, selectors.EVENT_READ, _echo)
     poll.register(sys.stdin, selectors.EVENT_READ, None)
-    print("ready", flush=True)
+    print("ready", *busy, flush=True)
     while True:
         for key, _ in poll.select():
             if key.data is None:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.api.rpc.agentnotifiers import utils as notifier_utils
 from neutron.db import (
+    dns_db,
     extraroute_db,
     l3_db,
     l3_extra_gws_db,
@@ -65,6 +66,7 @@ _PORTS = models_v2.Port.__table__
 @refusing
 class _Refusing(
     base.ServicePluginBase,
+    dns_db.DNSDbMixin,  # Neutron's own class calls it, once ML2 has the driver `dns`
     extraroute_db.ExtraRoute_dbonly_mixin,
     l3_db.L3NotifierMixin,
     l3_fip_port_details.Fip_port_details_db_mixin,
