@@ -143,6 +143,20 @@ def test_a_hypervisor_without_a_controller_is_behind_and_one_of_another_site_is_
             databases.sbctl("set", "Chassis", name, config)
     watch.wait_for("hv1")
     until(lambda: [one["name"] for one in watch.pulse.report()["hypervisors"]] == ["hv1"])
-    carried = databases.nbctl("get", "NB_Global", ".", "sb_cfg")
-    databases.sbctl("set", "Chassis_Private", "hv1", f"nb_cfg={int(carried) + 10_000}")
-    watch.wait_for()
+
+    def answer() -> bool:
+        """As its controller does: down goes the number that NB has now."""
+        asked = databases.nbctl("get", "NB_Global", ".", "nb_cfg")
+        databases.sbctl("set", "Chassis_Private", "hv1", f"nb_cfg={asked}")
+        return watch.find_behind() == set()
+
+    until(answer, what="hv1 to be heard", timeout_s=60)
+
+
+def test_a_number_of_which_nobody_has_asked_is_no_answer(
+    watch: Watch, databases: OvnDatabases
+) -> None:
+    databases.sbctl("chassis-add", "hv1", "geneve", "192.0.2.1")
+    chassis = databases.sbctl("--bare", "--columns=_uuid", "find", "Chassis", "name=hv1")
+    databases.sbctl("create", "Chassis_Private", "name=hv1", f"chassis={chassis}", "nb_cfg=1000000")
+    watch.wait_for("hv1")

@@ -24,7 +24,7 @@ _FOR_HOSTS = 0.4
 #: Made of other rows, or of the lab.
 _NO_LIST = frozenset({"server"})
 #: Lists that Neutron has of one object alone: what lists these, and the filter that names them.
-_OF_OTHERS = {"quota_detail": ("network", "project_id"), "router_agent": ("router", "router_id")}
+_OF_OTHERS = {"quota_detail": ("port", "project_id"), "router_agent": ("router", "router_id")}
 #: Of how many they are read; each is a call.
 _MOST_OF_OTHERS = 200
 _REGISTER = re.compile(r"\breg15=(0x[0-9a-f]+)(?=[ ,])")
@@ -159,7 +159,8 @@ def _list(api: Api, table: str) -> Tables:
     if table in _OF_OTHERS:
         resource, column = _OF_OTHERS[table]
         rows = api.list(resource)
-        wanted = sorted({str(row.get("id" if resource == "router" else column)) for row in rows})
+        key = "id" if resource == "router" else column
+        wanted = sorted({str(row[key]) for row in rows if row.get(key)})
         return {table: api.list(table, **{column: wanted[:_MOST_OF_OTHERS]})}
     if table == "clock":
         return {table: [{"ahead_s": round(api.read_ahead_s())}]}
