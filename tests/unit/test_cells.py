@@ -1,6 +1,8 @@
 """Cells that are asked at once, and hosts that are filled."""
 
+import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from isthmus.cells.arrays import make_arrays
 from isthmus.cells.ask import ask_cells
 from isthmus.cells.capacity import count_flavor, list_capacity
 from isthmus.cells.fill import Order, State, count_sets, plan_spread
+from isthmus.cells.request import plan_request
+from isthmus.config.devices import read_devices
 from isthmus.model.compute.cloud import (
     CELL0_UUID,
     Cell,
@@ -22,6 +26,7 @@ from isthmus.model.compute.cloud import (
     Provider,
     ResourceInventory,
 )
+from isthmus.nfv.compute.numa import NumaFit
 
 
 def addresses(*names: str) -> tuple[CellAddress, ...]:
@@ -135,3 +140,88 @@ def test_a_host_of_two_aggregates_counts_for_each() -> None:
     assert [(one.scope, one.fits) for one in found] == [("fast", 2), ("large", 2)]
     with pytest.raises(errors.Invalid, match="parted by"):
         list_capacity(arrays, [flavor("a", 2)], None, "rack")
+
+
+def test_a_trait_that_placement_does_not_know_leaves_no_host() -> None:
+    """Placement refuses the question, also where the trait is forbidden."""
+    cloud = replace(make_cloud(4, 2), trait_names=frozenset({"CUSTOM_GOLD"}))
+    for trait, fits in (("CUSTOM_GOLD", 6), ("CUSTOM_NEVER", 0)):
+        for suffix in ("", "1"):
+            specs = {f"trait{suffix}:{trait}": "forbidden", f"resources{suffix}:VCPU": "1"}
+            asks = replace(flavor("one", 1), extra_specs=specs)
+            (row,) = list_capacity(make_arrays(cloud), [asks], None, "cloud")
+            assert (row.fits, row.error) == (fits, ""), specs
+    (row,) = list_capacity(make_arrays(replace(cloud, trait_names=None)), [asks], None, "cloud")
+    assert row.fits == 6
+
+
+GPU = json.dumps(
+    {"name": "gpu", "vendor_id": "10de", "product_id": "1001", "numa_policy": "required"}
+)
+
+
+def pci_stats(*rows: tuple[str, str, int, str]) -> str:
+    """Return what Nova writes of pools: kind, address, count and product of each."""
+
+    def wrap(data: object) -> dict[str, object]:
+        return {"nova_object.data": data}
+
+    pools = [
+        {
+            "vendor_id": "10de",
+            "product_id": product,
+            "numa_node": None,
+            "count": count,
+            "tags": {"dev_type": kind, "address": address},
+        }
+        for kind, address, count, product in rows
+    ]
+    return json.dumps(wrap({"objects": [wrap(one) for one in pools]}))
+
+
+def test_devices_bind_and_are_taken_up() -> None:
+    rules = read_devices([GPU], in_placement=False)
+    cloud = replace(make_cloud(9, 9, 9), devices=rules)
+    stats = (pci_stats(("type-PCI", "a", 1, "1001"), ("type-PCI", "b", 2, "1001")), "", "")
+    hosts = tuple(replace(one, pci=pci) for one, pci in zip(cloud.hosts, stats, strict=True))
+    arrays, fit = make_arrays(replace(cloud, hosts=hosts)), NumaFit(hosts, rules)
+    asks = replace(flavor("gpu", 1), extra_specs={"pci_passthrough:alias": "gpu:1"})
+    (row,) = list_capacity(arrays, [asks], fit, "cloud")
+    assert (row.fits, row.exact, row.bindings[0].name) == (3, True, "NUMA nodes and PCI devices")
+    state = State(arrays, fit)
+    assert state.reserve(asks, 2, Order.SPREAD) == 2
+    (row,) = list_capacity(state.arrays, [asks], state.fit, "cloud")
+    assert row.fits == 1
+    other = replace(asks, extra_specs={"pci_passthrough:alias": "fpga:1"})
+    (row,) = list_capacity(arrays, [other], fit, "cloud")
+    assert (row.fits, row.exact, "fpga" in row.note) == (27, False, True)
+
+
+def test_a_card_is_given_whole_or_in_parts() -> None:
+    whole = json.dumps({**json.loads(GPU), "name": "pf", "device_type": "type-PF"})
+    part = json.dumps({**json.loads(GPU), "product_id": "2", "name": "vf"})
+    rules = read_devices([whole, part], in_placement=False)
+    rows = [(kind, card, count, product) for card in "ab" for kind, count, product in CARD]
+    hosts = (replace(make_cloud(9).hosts[0], pci=pci_stats(*rows)),)
+    for text, fits in (("pf:1", 2), ("vf:1", 6), ("vf:4", 1), ("vf:1,pf:1", 1), ("pf:2", 1)):
+        asks = replace(flavor("one", 1), extra_specs={"pci_passthrough:alias": text})
+        assert NumaFit(hosts, rules).count(asks).tolist() == [fits], text
+
+
+CARD = (("type-PF", 1, "1001"), ("type-VF", 3, "2"))
+
+
+def test_placement_is_asked_for_devices() -> None:
+    traits = json.dumps(
+        {"name": "fast", "resource_class": "gpu", "traits": "fast,HW_GPU_API_VULKAN"}
+    )
+    rules = read_devices([GPU, traits], in_placement=True)
+    asks = replace(flavor("one", 1), extra_specs={"pci_passthrough:alias": "gpu:2,fast:1"})
+    request = plan_request(asks, devices=rules)
+    assert [dict(one.resources) for one in request.groups] == [
+        {"CUSTOM_PCI_10DE_1001": 1},
+        {"CUSTOM_PCI_10DE_1001": 1},
+        {"CUSTOM_GPU": 1},
+    ]
+    assert request.groups[2].required == {"CUSTOM_FAST", "HW_GPU_API_VULKAN"}
+    assert plan_request(asks, devices=replace(rules, in_placement=False)).groups == ()

@@ -13,6 +13,7 @@ import numpy as np
 from isthmus.cells.protocols import Counts, Flags
 from isthmus.cells.traits import DISABLED_TRAIT, OWNER_TRAIT, OWNER_VERSION
 from isthmus.model.compute.cloud import ComputeCloud, ComputeHost
+from isthmus.model.compute.device import NO_RULES, DeviceRules
 
 _SHARES = "MISC_SHARES_VIA_AGGREGATE"
 MISSING = "Placement has no provider of it"
@@ -42,6 +43,8 @@ class Arrays:
     columns: dict[str, Column]
     traits: dict[str, Flags]  #: trait -> which providers have it
     root_required: frozenset[str] = frozenset()  #: what Nova asks of every compute node
+    devices: DeviceRules = NO_RULES
+    trait_names: frozenset[str] | None = None  #: that Placement knows; None: not read
     retries_pinned: bool = True  #: Nova asks for VCPU where a pinned instance finds no PCPU
 
     @property
@@ -105,6 +108,8 @@ def make_arrays(cloud: ComputeCloud) -> Arrays:
         columns={name: _make_column(found) for name, found in rows.items()},
         traits=traits,
         root_required=_list_root_required(cloud),
+        devices=cloud.devices,
+        trait_names=cloud.trait_names,
         retries_pinned=cloud.retries_pinned,
     )
 

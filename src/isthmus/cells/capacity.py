@@ -12,8 +12,10 @@ from isthmus.cells.count import CLOSED, Tally, count_request, join_retry
 from isthmus.cells.protocols import Counts, Fit, Flags
 from isthmus.cells.request import Request, plan_request
 from isthmus.model.compute.cloud import UNBOUNDED, ComputeHost, Flavor
+from isthmus.model.compute.device import ALIAS_SPEC
 
 NUMA = "NUMA nodes"
+DEVICES = "NUMA nodes and PCI devices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,19 @@ def count_flavor(arrays: Arrays, flavor: Flavor, fit: Fit | None) -> FlavorCapac
         Unsupported: it asks for something that is not followed here.
     """
     note = ""
-    request = plan_request(flavor)
+    request = plan_request(flavor, devices=arrays.devices)
     if request.is_empty:
         raise errors.Invalid(f"flavor {flavor.name} asks Placement for nothing, which it refuses")
     tally = count_request(arrays, request)
     retry = first = None
     if request.retried and arrays.retries_pinned:
-        retry, first = plan_request(flavor, pinned=False), tally.fits
+        retry, first = plan_request(flavor, pinned=False, devices=arrays.devices), tally.fits
         tally = join_retry(tally, count_request(arrays, retry))
     is_open = tally.limits[CLOSED] > 0
     if fit is not None:
         try:
-            tally.bound(NUMA, fit.count(flavor))
+            name = DEVICES if ALIAS_SPEC in flavor.extra_specs else NUMA
+            tally.bound(name, fit.count(flavor))
         except errors.Unsupported as exc:
             note = exc.message
             tally.exact[:] = False

@@ -69,9 +69,21 @@ def count_request(arrays: Arrays, request: Request) -> Tally:
     for trait in sorted(request.root_required | arrays.root_required):
         there = arrays.has(trait)[arrays.root_of] & (arrays.root_of >= 0)
         tally.bound(f"trait {trait}", np.where(there, UNBOUNDED, 0))
+    for trait in sorted(_find_unknown(arrays, request)):
+        tally.bound(f"trait {trait}", np.zeros(size, dtype=np.int64))
     taken = _count_common(arrays, request.common, tally)
     _count_groups(arrays, request, tally, taken)
     return tally
+
+
+def _find_unknown(arrays: Arrays, request: Request) -> set[str]:
+    """Return the traits that Placement does not know, and refuses the request for."""
+    if arrays.trait_names is None:
+        return set()
+    named = set(request.root_required)
+    for group in (request.common, *request.groups):
+        named |= group.required | group.forbidden
+    return named - arrays.trait_names
 
 
 #: How Placement has the CPUs of an instance: pinned, and shared.

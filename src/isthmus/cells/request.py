@@ -19,6 +19,7 @@ from isthmus.cells.traits import (
 )
 from isthmus.facts.cpuset import parse_vcpus
 from isthmus.model.compute.cloud import Flavor, find_dedicated_mask
+from isthmus.model.compute.device import NO_RULES, DeviceRules, list_device_requests
 
 _KEY = re.compile(r"(resources|trait)([a-zA-Z0-9_-]{1,64})?:(.*)")
 _THREADS_TRAIT = "HW_CPU_HYPERTHREADING"
@@ -49,6 +50,8 @@ STANDARD_CLASSES = frozenset(
         "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC",
     }
 )
+#: How the names begin of traits that are not custom (os-traits).
+_FAMILIES = ("HW_", "COMPUTE_", "MISC_", "STORAGE_", "OWNER_")
 _CPU_POLICIES = ("shared", "dedicated", "mixed")
 _THREAD_POLICIES = ("prefer", "isolate", "require")
 
@@ -80,12 +83,15 @@ class Request:
         return not self.common.resources and not self.groups
 
 
-def plan_request(flavor: Flavor, *, pinned: bool = True) -> Request:
+def plan_request(
+    flavor: Flavor, *, pinned: bool = True, devices: DeviceRules = NO_RULES
+) -> Request:
     """Translate a flavor as Nova does for a server that boots from its local disk.
 
     Args:
         flavor: to translate.
         pinned: whether dedicated CPUs are asked for as PCPU, as Nova does first.
+        devices: how Nova reads aliases of PCI devices.
 
     Raises:
         Unsupported: it asks for something that is not followed here.
@@ -128,11 +134,40 @@ def plan_request(flavor: Flavor, *, pinned: bool = True) -> Request:
     }
     return Request(
         found.pop(""),
-        tuple(one for one in found.values() if one.resources),
+        (*(one for one in found.values() if one.resources), *_list_devices(flavor, devices)),
         specs.get("group_policy") == "isolate",
         list_root_required(flavor),
         retried=pinned and specs.get("hw:cpu_policy") == "dedicated",
     )
+
+
+def _list_devices(flavor: Flavor, rules: DeviceRules) -> list[Group]:
+    """Return a group for each device that is asked of Placement; an unknown alias asks for none."""
+    if not rules.in_placement:
+        return []
+    try:
+        asked = list_device_requests(flavor.name, flavor.extra_specs, rules)
+    except errors.Unsupported:
+        return []
+    found = []
+    for one in asked:
+        spec = one.alias.specs[0]  # Nova takes no alias of several there
+        name = spec.get("resource_class") or (
+            f"CUSTOM_PCI_{spec.get('vendor_id')}_{spec.get('product_id')}"
+        )
+        traits = [
+            _normalize(trait, _FAMILIES) for trait in spec.get("traits", "").split(",") if trait
+        ]
+        plain = name.strip().upper()
+        resources = {plain if plain in STANDARD_CLASSES else _normalize(name, ()): 1}
+        found += [Group(resources, frozenset(traits))] * one.count
+    return found
+
+
+def _normalize(name: str, known: tuple[str, ...]) -> str:
+    """Return the name of a class or trait as Placement has it."""
+    plain = re.sub(r"[^0-9A-Z]+", "_", name.strip().upper())
+    return plain if plain.startswith((_CUSTOM, *known)) else f"{_CUSTOM}{plain}"
 
 
 def _find_amount(name: str, value: str) -> int | None:

@@ -30,6 +30,8 @@ class NovaDatabases:
     ram_ratio: float
     sees_cells: bool  #: the scheduler reads the cells again (isthmus.nova.fresh_cells)
     retries_pinned: bool  #: not [workarounds] disable_fallback_pcpu_query
+    pci_aliases: tuple[str, ...] = ()  #: [pci] alias, as they stand there
+    pci_in_placement: bool = False  #: [filter_scheduler] pci_in_placement
 
 
 def read_databases(
@@ -96,6 +98,8 @@ def _make_databases(nova: cfg.ConfigOpts, placement: str) -> NovaDatabases:
         ram_ratio=nova.ram_allocation_ratio or nova.initial_ram_allocation_ratio,
         sees_cells=FRESH_CELLS in nova.filter_scheduler.weight_classes,
         retries_pinned=not nova.workarounds.disable_fallback_pcpu_query,
+        pci_aliases=tuple(nova.pci.alias),
+        pci_in_placement=nova.filter_scheduler.pci_in_placement,
     )
 
 
@@ -113,6 +117,8 @@ def _read(project: str, files: Sequence[Path]) -> cfg.ConfigOpts:
     )
     conf.register_opt(cfg.BoolOpt("disable_fallback_pcpu_query", default=False), "workarounds")
     conf.register_opt(cfg.ListOpt("weight_classes", default=[]), "filter_scheduler")
+    conf.register_opt(cfg.BoolOpt("pci_in_placement", default=False), "filter_scheduler")
+    conf.register_opt(cfg.MultiStrOpt("alias", default=[]), "pci")
     for group in ("api_database", "database", "placement_database"):
         conf.register_opt(_CONNECTION, group)
     names = [str(one) for one in files]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from isthmus.model.compute.device import NO_RULES, DeviceRules
+
 #: Nova's cell of servers that no host took; it has no hosts.
 CELL0_UUID = "00000000-0000-0000-0000-000000000000"
 #: Nova's zone of a host that is in none ([DEFAULT] default_availability_zone).
@@ -124,9 +126,13 @@ class ComputeCloud:
     providers: tuple[Provider, ...]
     inventories: tuple[ResourceInventory, ...]
     flavors: tuple[Flavor, ...] = ()
+    #: All traits that Placement knows: it answers a question that names another one with an error,
+    #: be the trait required or forbidden. None where that was not read.
+    trait_names: frozenset[str] | None = None
     #: Whether Nova asks for VCPU where a pinned instance finds no PCPU
     #: (not [workarounds] disable_fallback_pcpu_query).
     retries_pinned: bool = True
+    devices: DeviceRules = NO_RULES  #: what aliases of PCI devices stand for
 
 
 def is_true(text: str | None) -> bool:

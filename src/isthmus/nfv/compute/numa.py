@@ -1,9 +1,9 @@
-"""How many instances the NUMA nodes of live hosts take: a closed form, else Nova step by step.
+"""How many instances NUMA nodes and devices of hosts take: a closed form, else Nova step by step.
 
 A guest of one node goes to any node that has all it needs, so the count is a sum over nodes; a
 guest of as many nodes as the host has takes the same of each, so it is the least of them. Both are
 worked out for all hosts at once. Anything else (more host nodes than guest nodes, mixed CPUs, an
-emulator's own CPU beside siblings) is filled instance by instance as Nova does
+emulator's own CPU beside siblings, PCI devices) is filled instance by instance as Nova does
 (`isthmus.nfv.plan.fit.capacity`), once for hosts that are alike.
 
 Source:
@@ -18,16 +18,22 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from isthmus import errors
 from isthmus.model.compute.cloud import UNBOUNDED, ComputeHost, Flavor
+from isthmus.model.compute.device import (
+    NO_RULES,
+    DeviceRequest,
+    DeviceRules,
+    list_device_requests,
+)
 from isthmus.model.host.host_demand import CpuPolicy, ThreadPolicy
+from isthmus.nfv.compute.device import parse_devices, plan_requests
 from isthmus.nfv.compute.guest import LARGE, SMALL, Guest, plan_guest
 from isthmus.nfv.compute.topology import Node, parse_topology
 from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, fill
+from isthmus.nfv.plan.fit.pools import take_again
 
 Counts = npt.NDArray[np.int64]
-_PCI = "pci_passthrough:alias"
 
 
 @dataclass(slots=True)
@@ -49,16 +55,23 @@ class _Columns:
 
 
 class NumaFit:
-    """The NUMA nodes of many hosts, and what of them is free."""
+    """The NUMA nodes and PCI devices of many hosts, and what of them is free."""
 
-    def __init__(self, hosts: Sequence[ComputeHost]) -> None:
+    def __init__(self, hosts: Sequence[ComputeHost], rules: DeviceRules = NO_RULES) -> None:
         """Read them.
+
+        Args:
+            hosts: with what Nova says of them.
+            rules: what aliases of devices stand for.
 
         Raises:
             ProtocolError: one is not as Nova writes it.
         """
         self._hosts = tuple(hosts)
+        self._rules = rules
         self._nodes = [parse_topology(one.numa, host=one.name) for one in hosts]
+        self._devices = [parse_devices(one.pci, host=one.name) for one in hosts]
+        self._pools = [one.pools for one in self._devices]
         self._columns: _Columns | None = None
         self._known: dict[object, int] = {}
 
@@ -66,6 +79,7 @@ class NumaFit:
         """Return one that can be filled on its own."""
         found = copy.copy(self)
         found._nodes = [list(nodes) for nodes in self._nodes]  # noqa: SLF001 - of the same class
+        found._pools = list(self._pools)  # noqa: SLF001 - of the same class
         return found
 
     def count(self, flavor: Flavor) -> Counts:
@@ -75,16 +89,19 @@ class NumaFit:
             Unsupported: Nova fits this flavor in a way that is not followed here.
             Invalid: the flavor makes no sense.
         """
-        if _PCI in flavor.extra_specs:
-            raise errors.Unsupported(f"flavor {flavor.name} has {_PCI}: devices are not counted")
+        asked = list_device_requests(flavor.name, flavor.extra_specs, self._rules)
         guest = plan_guest(flavor)
-        if guest is None:
+        if guest is None and not asked:
             return np.full(len(self._hosts), UNBOUNDED, dtype=np.int64)
+        if guest is None:
+            return np.array(
+                [self._fill(None, at, asked) for at in range(len(self._hosts))], dtype=np.int64
+            )
         number = np.array([len(one) for one in self._nodes], dtype=np.int64)
         found = np.zeros(len(self._hosts), dtype=np.int64)
         if self._columns is None:
             self._columns = _lay_out(self._hosts, self._nodes)
-        if _is_plain(guest, self._columns):
+        if not asked and _is_plain(guest, self._columns):
             each = _count_nodes(self._columns, guest)
             host = self._columns.host
             if guest.nodes == 1:
@@ -96,30 +113,46 @@ class NumaFit:
         else:
             rest = np.flatnonzero(number >= guest.nodes)
         for at in rest.tolist():
-            found[at] = self._fill(guest, at)
+            found[at] = self._fill(guest, at, asked)
         return found
 
     def take(self, flavor: Flavor, hosts: Sequence[int], instances: Sequence[int]) -> None:
         """Fill nodes of hosts (by number) with so many instances each."""
         guest = plan_guest(flavor)
-        if guest is None:
+        asked = list_device_requests(flavor.name, flavor.extra_specs, self._rules)
+        if guest is None and not asked:
             return
         for at, count in zip(hosts, instances, strict=True):
+            requests = plan_requests(self._devices[at], asked)
+            if guest is None:
+                _, self._pools[at] = take_again(self._pools[at], requests, most=count)
+                continue
             spaces = [_to_space(self._hosts[at], one, guest) for one in self._nodes[at]]
-            _, left, _ = fill(spaces, guest.to_demand(""), Ties(), most=count)
+            _, left, self._pools[at] = fill(
+                spaces,
+                guest.to_demand(""),
+                Ties(functions=requests),
+                pools=self._pools[at],
+                most=count,
+            )
             self._nodes[at] = [
                 _from_space(node, space, guest)
                 for node, space in zip(self._nodes[at], left, strict=True)
             ]
         self._columns = None
 
-    def _fill(self, guest: Guest, at: int) -> int:
-        host = self._hosts[at]
-        nodes = self._nodes[at]
-        key = (guest, host.cpu_ratio, host.ram_ratio, *(one.key() for one in nodes))
+    def _fill(self, guest: Guest | None, at: int, asked: Sequence[DeviceRequest]) -> int:
+        host, pools = self._hosts[at], self._pools[at]
+        requests = plan_requests(self._devices[at], asked)
+        nodes = self._nodes[at] if guest else []
+        key = (guest, host.cpu_ratio, host.ram_ratio, pools, requests, *(n.key() for n in nodes))
         if key not in self._known:
-            spaces = [_to_space(host, one, guest) for one in nodes]
-            self._known[key], _, _ = fill(spaces, guest.to_demand(""), Ties())
+            if guest is None:
+                self._known[key], _ = take_again(pools, requests)
+            else:
+                spaces = [_to_space(host, one, guest) for one in nodes]
+                ties = Ties(functions=requests)
+                self._known[key], _, _ = fill(spaces, guest.to_demand(""), ties, pools=pools)
         return self._known[key]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.model.compute.cloud import ComputeHost
+from isthmus.nfv.compute.device import parse_devices
 
 
 @dataclass(slots=True)
@@ -79,6 +80,10 @@ def _close_unreadable(host: ComputeHost) -> ComputeHost:
         return dataclasses.replace(
             host, numa="", closed=host.closed or "numa_topology is unreadable"
         )
+    try:
+        parse_devices(host.pci, host=host.name)
+    except errors.ProtocolError:
+        return dataclasses.replace(host, pci="", closed=host.closed or "pci_stats is unreadable")
     return host
 
 

@@ -22,6 +22,16 @@ def collect_providers(
         return _list_providers(connection), _list_inventories(connection)
 
 
+def collect_trait_names(url: str, timeout_s: float) -> frozenset[str]:
+    """Read all traits that Placement knows, also those that no provider has.
+
+    Raises:
+        Unreachable: the database does not answer.
+    """
+    with reading(url, timeout_s, PLACEMENT_DATABASE) as connection:
+        return frozenset(connection.scalars(sa.select(tables.TRAITS.c.name)))
+
+
 def collect_consumers(url: str, timeout_s: float) -> dict[str, str]:
     """Read who holds allocations, and of which root provider, both by uuid.
 

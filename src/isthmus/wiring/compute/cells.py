@@ -7,6 +7,7 @@ from pathlib import Path
 from isthmus.cells.ask import ask_cells
 from isthmus.cells.assemble import assemble
 from isthmus.cells.protocols import Fit
+from isthmus.config.devices import read_devices
 from isthmus.config.nova import read_databases, read_nova
 from isthmus.model.compute.cloud import CellAddress, CellHosts, ComputeCloud
 from isthmus.model.compute.growth import CellHistory
@@ -15,7 +16,7 @@ from isthmus.nfv.compute.topology import close_unreadable
 from isthmus.store.nova.api import collect_api_state
 from isthmus.store.nova.cell import collect_hosts
 from isthmus.store.nova.mappings import collect_cells
-from isthmus.store.nova.placement import collect_providers
+from isthmus.store.nova.placement import collect_providers, collect_trait_names
 from isthmus.store.nova.server.history import collect_history
 
 
@@ -48,7 +49,11 @@ def collect_cloud(nova: Sequence[Path], placement: Sequence[Path], budget_s: flo
     providers, inventories = collect_providers(where.placement, budget_s)
     cloud = assemble(api, hosts, providers, inventories)
     return dataclasses.replace(
-        cloud, hosts=close_unreadable(cloud.hosts), retries_pinned=where.retries_pinned
+        cloud,
+        hosts=close_unreadable(cloud.hosts),
+        retries_pinned=where.retries_pinned,
+        trait_names=collect_trait_names(where.placement, budget_s),
+        devices=read_devices(where.pci_aliases, in_placement=where.pci_in_placement),
     )
 
 
@@ -77,5 +82,5 @@ def collect_histories(
 
 
 def open_fit(cloud: ComputeCloud) -> Fit:
-    """Return how Nova fits instances into the NUMA nodes of these hosts."""
-    return NumaFit(cloud.hosts)
+    """Return how Nova fits instances into the NUMA nodes and devices of these hosts."""
+    return NumaFit(cloud.hosts, cloud.devices)

@@ -19,10 +19,7 @@ from dataclasses import dataclass, field
 from isthmus.facts.cpuset import parse_vcpus
 from isthmus.model.host.host_demand import CpuPolicy, EmulatorThreads, FlavorDemand, ThreadPolicy
 from isthmus.nfv.plan.demand import SMALL_KIB, page_kib
-from isthmus.nfv.plan.fit.pools import Pools, Request, take
-
-#: Nobody puts more on one host; stops counting where a flavor needs next to nothing.
-MOST_INSTANCES = 4096
+from isthmus.nfv.plan.fit.pools import MOST_INSTANCES, Pools, Request, take
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Virtual functions as Nova counts them: pools of equal devices, filtered by affinity.
+"""Virtual functions and other devices as Nova counts them: pools of equal ones, by affinity.
 
 Source:
     nova.pci.stats 34.0.0: `apply_requests`, `_filter_pools_for_numa_cells`,
@@ -6,7 +6,7 @@ Source:
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from isthmus.model.host.host_demand import Affinity
@@ -14,71 +14,120 @@ from isthmus.model.host.host_demand import Affinity
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Free functions of one physical network on one node."""
+    """Free functions of one physical network on one node, or devices of one kind."""
 
-    network: str
+    network: str  #: or the kind
     node: int | None  #: None where firmware does not say
     count: int
+    card: str = ""  #: empty where it can be asked for in one way only: as functions, or whole
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One function that an instance wants."""
+    """Functions that an instance wants, or devices."""
 
     network: str
     affinity: Affinity
+    count: int = 1
+    among: frozenset[str] = frozenset()  #: kinds that will do as well
+
+    def takes(self, pool: Pool) -> bool:
+        """Tell whether a pool has what is wanted."""
+        return pool.network == self.network or pool.network in self.among
 
 
 Pools = tuple[Pool, ...]
+
+#: Nobody puts more on one host; stops counting where a flavor needs next to nothing.
+MOST_INSTANCES = 4096
 
 
 def take(
     pools: Pools,
     requests: Sequence[Request],
-    nodes: Sequence[int],
+    nodes: Sequence[int] | None,
     sockets: Mapping[int, int | None],
 ) -> Pools | None:
-    """Claim one function for each request, in order.
+    """Claim what requests want, in order.
 
     Args:
         pools: what is free, in the order in which Nova lists it.
         requests: what is wanted.
-        nodes: nodes of the instance.
+        nodes: nodes of the instance; None where it is bound to none.
         sockets: node -> socket, None where not known.
 
     Returns:
         What is left, or None where a request cannot be met.
     """
     for request in requests:
-        mine = [pool for pool in pools if pool.network == request.network and pool.count]
-        chosen = _filter(mine, request.affinity, nodes, sockets)
-        if not chosen:
+        mine = [at for at, pool in enumerate(pools) if pool.count and request.takes(pool)]
+        chosen = mine if nodes is None else _filter(pools, mine, request, nodes, sockets)
+        left, rest = request.count, list(pools)
+        for at in chosen:
+            taken = min(left, rest[at].count)
+            rest[at] = dataclasses.replace(rest[at], count=rest[at].count - taken)
+            left -= taken
+            if taken and rest[at].card:
+                _close_card(rest, rest[at])
+        if left:
             return None
-        first = chosen[0]
-        at = pools.index(first)
-        less = dataclasses.replace(first, count=first.count - 1)
-        pools = (*pools[:at], less, *pools[at + 1 :])
+        pools = tuple(rest)
     return pools
+
+
+def _close_card(pools: list[Pool], taken: Pool) -> None:
+    """Let go what a card can no longer be: functions of one that is taken, or the whole."""
+    for at, pool in enumerate(pools):
+        if pool.card == taken.card and (taken.is_whole != pool.is_whole):
+            pools[at] = dataclasses.replace(pool, count=0)
+
+
+def take_again(
+    pools: Pools, requests: Sequence[Request], *, most: int = MOST_INSTANCES
+) -> tuple[int, Pools]:
+    """Claim for one instance after another, none of which is bound to nodes.
+
+    Args:
+        pools: what is free.
+        requests: of each instance.
+        most: how many instances at most.
+
+    Returns:
+        How many there was enough for, and what is left.
+    """
+    for count in range(most):
+        left = take(pools, requests, None, {})
+        if left is None:
+            return count, pools
+        pools = left
+    return most, pools
 
 
 def _filter(
-    pools: list[Pool],
-    affinity: Affinity,
+    pools: Pools,
+    mine: list[int],
+    request: Request,
     nodes: Sequence[int],
     sockets: Mapping[int, int | None],
-) -> list[Pool]:
-    """Filter the pools that a policy allows, nearer ones first."""
-    near = [pool for pool in pools if pool.node in nodes]
-    if affinity is Affinity.REQUIRED or near:
+) -> list[int]:
+    """Filter the pools, by position, that a policy allows; nearer ones first."""
+
+    def among(allowed: Collection[int | None]) -> list[int]:
+        return [at for at in mine if pools[at].node in allowed]
+
+    def are_enough(chosen: list[int]) -> bool:
+        return sum(pools[at].count for at in chosen) >= request.count
+
+    near = among(nodes)
+    if request.affinity is Affinity.REQUIRED or are_enough(near):
         return near
-    if affinity is Affinity.SOCKET:
+    if request.affinity is Affinity.SOCKET:
         if any(socket is None for socket in sockets.values()):
             return []
-        mine = {sockets[node] for node in nodes}
-        return [
-            pool for pool in pools if pool.node is not None and sockets.get(pool.node, -1) in mine
-        ]
-    unknown = [pool for pool in pools if pool.node is None]
-    if affinity is Affinity.LEGACY or unknown:
-        return unknown
-    return pools
+        own = {sockets[node] for node in nodes}
+        return among([node for node, socket in sockets.items() if socket in own])
+    known = among([*nodes, None])
+    if request.affinity is Affinity.LEGACY or are_enough(known):
+        return known
+    return sorted(mine, key=lambda at: at not in known)
