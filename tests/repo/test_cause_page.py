@@ -21,6 +21,7 @@ NO_CLASS = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(900)  # it makes every fault of the tables: seconds, and minutes under load
 def test_the_page_is_as_the_code_is(tmp_path: Path) -> None:
     page = tmp_path / "causes.md"
     subprocess.run([sys.executable, ROOT / "tools/write_causes", page], check=True)
