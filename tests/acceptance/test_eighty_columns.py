@@ -45,6 +45,7 @@ def site(number: int, name: str) -> dict[str, Any]:
         "availability_zones": [f"zone-{name}-a", f"zone-{name}-b"],
         "service_user": f"default/isthmus-{name}",
         "tunnel_prefixes": ["192.0.2.0/24", "2001:db8:1234:5678::/64"],
+        "fabrics": ["metro-ring", "storage"],
         "description": "The second floor of the data centre behind the railway station",
         "state": "enabled",
         "reachability": "unreachable",

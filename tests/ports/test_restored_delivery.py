@@ -44,7 +44,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
             connection.execute(
                 sa.insert(SITES).values(
                     id=site, name=site, region=site, availability_zones="[]", state="enabled",
-                    service_user=site, tunnel_prefixes="[]", reachability="unknown",
+                    service_user=site, tunnel_prefixes="[]", fabrics="[]", reachability="unknown",
                     created_at=T0, updated_at=T0,
                 )
             )  # fmt: skip

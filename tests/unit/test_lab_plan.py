@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
-from isthmus.lab.network import outside
 from isthmus.lab.network.outside_host import say
-from isthmus.lab.network.underlay import list_netns, machine_link, render_inside, render_links
 from isthmus.lab.network.wan import render_cuts, render_rules
+from isthmus.lab.network.wire import fabric, outside
+from isthmus.lab.network.wire.underlay import list_netns, machine_link, render_inside, render_links
 from isthmus.lab.plan import LabPlan, management_range, plan_lab
 from isthmus.lab.topology import default_topology, parse_topology
 
@@ -125,11 +125,26 @@ def test_gateways_are_the_first_hypervisors_and_every_one_has_the_bridge() -> No
     assert all("add-port br-ex ex-vlan tag=101" in one for one in settings)
 
 
+def test_sites_with_an_outside_share_one_fabric() -> None:
+    plan = make_plan()
+    assert all(fabric.is_on(site) for site in plan.sites)
+    ends = {link for tier in plan.tiers for _, link in fabric.list_links(tier, plan.wan_netns)}
+    switch = "\n".join(render_inside(plan)[plan.wan_netns])
+    ports = ends - {"ex-fabric"}
+    assert len(ports) == len(plan.hypervisors)
+    assert all(f"link set {port} master fabric up" in switch for port in ports)
+    host = plan.hypervisors[0]
+    words = " ".join(outside.switch_settings(plan.sites[0], host))
+    assert "ovn-bridge-mappings=public:br-ex,fabric:br-fabric" in words
+    assert "add-port br-fabric ex-fabric" in " ".join(fabric.switch_settings(plan.sites[0]))
+
+
 def test_a_site_without_gateways_has_no_outside() -> None:
     topology = parse_topology("sites:\n- {name: east, hosts: 1, gateways: 0}\n")
     plan = plan_lab(topology, name="lab", number=0, folder=Path("/lab"))
     assert plan.sites[0].outside is None
     assert outside.switch_settings(plan.sites[0], plan.hypervisors[0]) == []
+    assert fabric.switch_settings(plan.sites[0]) == []
     assert not any("east-out" in netns for netns in list_netns(plan))
 
 

@@ -86,6 +86,9 @@ class Source(Protocol):
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
 
+    def networks_on_fabrics(self) -> Collection[str]:
+        """List the stretched networks that are on a fabric of the site, not in tunnels."""
+
     def shadows(self, port_ids: Collection[str] | None) -> list[Shadow]:
         """List the shadows of ports; with None, all on stretched networks."""
 

@@ -18,8 +18,8 @@ from isthmus.lab.compute.bring import Compute, ComputeRequest
 from isthmus.lab.compute.services import People
 from isthmus.lab.dashboard.bring import make_static, plan_dashboard
 from isthmus.lab.dashboard.horizon import Horizon
-from isthmus.lab.network import outside, underlay
 from isthmus.lab.network.wan import Wan
+from isthmus.lab.network.wire import fabric, outside, underlay
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
@@ -256,7 +256,14 @@ class Up:
         self._begin(vswitchd)
         site = self._plan.get_tier(host.site)
         settings = services.vswitch_settings(self._plan, host)
-        self._tools.run([*vsctl, *settings, *outside.switch_settings(site, host)])
+        self._tools.run(
+            [
+                *vsctl,
+                *settings,
+                *outside.switch_settings(site, host),
+                *fabric.switch_settings(site),
+            ]
+        )
         prefix, router = site.subnet.prefixlen, site.router
         lines = [
             f"addr add {host.address}/{prefix} dev br-phys",
@@ -278,6 +285,7 @@ class Up:
                 "availability_zones": [tier.name],
                 "service_user": self._setting.users[identity.site_user(tier.name)],
                 "tunnel_prefixes": [str(tier.subnet)],
+                "fabrics": [render.SHARED_NETWORK] if fabric.is_on(tier) else [],
             }
             insist(api, "/v2.0/sites", {"site": row})
 

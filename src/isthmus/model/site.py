@@ -36,5 +36,7 @@ class Site:
     state: SiteState = SiteState.ENABLED
     service_user: str  #: who alone may speak for the site; `isthmus.model.principal`
     tunnel_prefixes: tuple[str, ...] = ()  #: where its tunnel addresses lie; () for anywhere
+    #: Physical networks that it shares with the other sites that name them; others are its own.
+    fabrics: tuple[str, ...] = ()
     reachability: Reachability = Reachability.UNKNOWN
     description: str = ""

@@ -28,7 +28,9 @@ UNDERLAY_MTU = 1500
 VNI_RANGE = "1:2048"
 #: What every site calls its way out, and the VLANs that a site chooses from, and central.
 PHYSICAL_NETWORK = "public"
-_SITE_VLANS = f"physnet1:100:200,{PHYSICAL_NETWORK}:100:199"
+#: What sites call the fabric that they share; nobody chooses a VLAN of it by himself.
+SHARED_NETWORK = "fabric"
+_SITE_VLANS = f"physnet1:100:200,{PHYSICAL_NETWORK}:100:199,{SHARED_NETWORK}"
 _CENTRAL_VLANS = f"physnet1:201:300,{PHYSICAL_NETWORK}:200:299"
 #: How long SQLite waits for another writer, in seconds; far above what a request may take.
 SQLITE_BUSY_S = 60

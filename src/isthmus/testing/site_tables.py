@@ -22,6 +22,7 @@ class MemoryTables:
         self.trusted = Trust.ALL  #: what they count for
         self.lives = 1  #: one more each time they went back
         self.stretched: dict[str, int] = {}  #: network to datapath key
+        self.on_fabrics: set[str] = set()  #: those of them that are on a fabric of the site
         self.known: dict[str, Shadow] = {}  #: shadows by port
         self.keys: dict[str, tuple[str, int]] = {}  #: port to (network, port key)
         self.subnets: list[RaSubnet] = []
@@ -52,6 +53,10 @@ class MemoryTables:
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
         return dict(self.stretched)
+
+    def networks_on_fabrics(self) -> Collection[str]:
+        """List the stretched networks that are on a fabric of the site, not in tunnels."""
+        return set(self.on_fabrics)
 
     def shadows(self, port_ids: Collection[str] | None) -> list[Shadow]:
         """List the shadows of ports; with None, all on stretched networks."""

@@ -8,7 +8,7 @@ from tests.ports.row_kinds.remote_chassis import REMOTE
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, render_port
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
-from isthmus.testing.site_tables import NET, make_shadow, make_tables
+from isthmus.testing.site_tables import NET, MemoryTables, make_shadow, make_tables
 
 SHADOW = make_shadow(1)
 ID = SHADOW.port_id
@@ -47,7 +47,25 @@ def differs(name: str, **changes: Any) -> Case:
     )
 
 
+def make_on_fabric() -> MemoryTables:
+    tables = make_tables(SHADOW)
+    tables.on_fabrics = {NET}
+    return tables
+
+
 CASES = (
+    Case(
+        name="on a fabric that sites share it asks for no hypervisor",
+        tables=make_on_fabric,
+        northbound=lay(),
+        southbound=lay_hypervisor,
+        finds=[("ovn.shadow_port.differs", ID)],
+        holds=lambda seen: (
+            seen.of(SHADOW_PORT).ports
+            == {ID: render_port(SHADOW, frozenset(), str, on_fabric=True)}
+            and not seen.of(SHADOW_PORT).ports[ID].chassis
+        ),
+    ),
     Case(
         name="missing",
         tables=lambda: make_tables(SHADOW),

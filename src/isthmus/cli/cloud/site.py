@@ -54,6 +54,14 @@ Prefixes = Annotated[
         "several. Without one the site may name any address that no other site has.",
     ),
 ]
+Fabrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fabric",
+        help="Physical network that the site shares with the other sites that name it; repeat for "
+        "several, '' for none. Others are the site's own.",
+    ),
+]
 Description = Annotated[str | None, typer.Option(help="What a person should know of it.")]
 
 
@@ -108,6 +116,7 @@ def create_site(
     zone: Zones = None,
     service_user: User = None,
     tunnel_prefix: Prefixes = None,
+    fabric: Fabrics = None,
     description: Description = None,
     state: Annotated[SiteState, typer.Option(help="How it begins.")] = SiteState.ENABLED,
     wait: Wait = 0.0,
@@ -124,6 +133,7 @@ def create_site(
         "availability_zones": zone or [name],
         "service_user": service_user or f"default/isthmus-{name}",
         "tunnel_prefixes": tunnel_prefix or [],
+        "fabrics": [one for one in fabric or () if one],
         "description": description or "",
         "state": state.value,
     }
@@ -146,6 +156,7 @@ def update_site(
     zone: Zones = None,
     service_user: User = None,
     tunnel_prefix: Prefixes = None,
+    fabric: Fabrics = None,
     description: Description = None,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
@@ -156,6 +167,7 @@ def update_site(
         "availability_zones": zone or None,
         "service_user": service_user,
         "tunnel_prefixes": tunnel_prefix,
+        "fabrics": None if fabric is None else [one for one in fabric if one],
         "description": description,
     }
     body = {key: value for key, value in changes.items() if value is not None}

@@ -28,7 +28,7 @@ from isthmus.model.dataplane.ovn import Binding, Capability
 
 @dataclass(frozen=True, slots=True)
 class Bind(Change):
-    """Bind a shadow port to its hypervisor."""
+    """Bind a shadow port to its hypervisor; on a fabric that the sites share, to none."""
 
     phase: ClassVar = Phase.AFTER
     code: ClassVar = "ovn.binding.differs"
@@ -51,14 +51,16 @@ class Bind(Change):
 
     @override
     def __str__(self) -> str:
+        if not self.chassis:
+            return f"unbind shadow port {self.port_id}, which is on the fabric"
         return f"bind shadow port {self.port_id} to chassis {self.chassis}"
 
     @override
     def write(self, tables: Tables) -> None:
         row = tables.find("Port_Binding", self.port_id, "logical_port")
-        where = tables.find("Chassis", self.chassis)
-        if row is not None and where is not None and row.type == "remote":
-            row.chassis = [where]
+        where = tables.find("Chassis", self.chassis) if self.chassis else None
+        if row is not None and row.type == "remote" and (where is not None or not self.chassis):
+            row.chassis = [where] if where is not None else []
 
 
 def _read(rows: OvnRows, scope: Scope) -> dict[str, Binding]:

@@ -35,7 +35,7 @@ class RemotePort:
     port_id: str
     network_id: str
     site: SiteName
-    chassis: str
+    chassis: str  #: "" where the network is on a fabric that the sites share
     port_key: int
     addresses: frozenset[str]  #: as in Logical_Switch_Port.addresses
     groups: frozenset[str] = frozenset()  #: names of Port_Group rows that exist
@@ -78,7 +78,8 @@ class PutShadowPort(Change):
         one = self.row
         return (
             f"put shadow port {one.port_id} of site {one.site} on network {one.network_id} "
-            f"(chassis {one.chassis}, key {one.port_key}, {', '.join(sorted(one.addresses))})"
+            f"({f'chassis {one.chassis}' if one.chassis else 'on the fabric'}, "
+            f"key {one.port_key}, {', '.join(sorted(one.addresses))})"
         )
 
     @override
@@ -92,7 +93,8 @@ class PutShadowPort(Change):
             row.name = self.row.port_id
         switch.addvalue("ports", row)
         row.type = "remote"
-        row.options = {KEY_OPTION: str(self.row.port_key), CHASSIS_OPTION: self.row.chassis}
+        where = {CHASSIS_OPTION: self.row.chassis} if self.row.chassis else {}
+        row.options = {KEY_OPTION: str(self.row.port_key), **where}
         row.addresses = sorted(self.row.addresses)
         row.enabled = self.row.enabled
         row.port_security = []
@@ -145,20 +147,28 @@ def render_addresses(shadow: Shadow) -> frozenset[str]:
 
 
 def render_port(
-    shadow: Shadow, groups: frozenset[str], name_group: Callable[[str], str]
+    shadow: Shadow,
+    groups: frozenset[str],
+    name_group: Callable[[str], str],
+    *,
+    on_fabric: bool = False,
 ) -> RemotePort:
     """Return the row of a shadow.
+
+    On a fabric that the sites share it asks for no chassis. OVN then sends what is for it to the
+    fabric, and makes no copy of a broadcast for it; security groups know its addresses from it.
 
     Args:
         shadow: the port of the other site.
         groups: the port groups that exist here; a security group nobody uses here has none.
         name_group: gives the name of a security group's port group.
+        on_fabric: whether the network is on a fabric.
     """
     return RemotePort(
         port_id=shadow.port_id,
         network_id=shadow.network_id,
         site=shadow.site,
-        chassis=shadow.chassis,
+        chassis="" if on_fabric else shadow.chassis,
         port_key=shadow.port_key,
         addresses=render_addresses(shadow),
         groups=frozenset(map(name_group, shadow.security_groups)) & groups,
@@ -167,10 +177,12 @@ def render_port(
 
 
 def _desired(source: Source, scope: Scope, observed: Observed) -> dict[str, RemotePort]:
-    networks = source.networks()
+    networks, on_fabrics = source.networks(), source.networks_on_fabrics()
     groups = observed.of(SHADOW_PORT).groups
     return {
-        one.port_id: render_port(one, groups, source.name_group)
+        one.port_id: render_port(
+            one, groups, source.name_group, on_fabric=one.network_id in on_fabrics
+        )
         for one in source.shadows(scope.ids(PORTS))
         if one.network_id in networks
     }

@@ -10,6 +10,7 @@ from isthmus.diagnose.check.look import (
     across_hosts,
     at_a_port,
     broken,
+    by_a_tunnel,
     degraded,
     first,
     on_a_host,
@@ -273,8 +274,8 @@ CHECKS = (
           skips=lambda look: at_a_port(look) or on_a_host(look) or (
               "its NIC switches it" if look.sender.port.get("binding:vif_type") in _OF_A_NIC
               else "")),
-    Check(name="tunnel", hop=Hop.TUNNEL, run=check_tunnel, skips=across_hosts,
+    Check(name="tunnel", hop=Hop.TUNNEL, run=check_tunnel, skips=by_a_tunnel,
           needs=(*_HOST, Need.RECEIVER_SB), vital=False),
-    Check(name="flow", hop=Hop.TUNNEL, run=check_flow, skips=across_hosts,
+    Check(name="flow", hop=Hop.TUNNEL, run=check_flow, skips=by_a_tunnel,
           needs=(*_HOST, Need.SENDER_SB), vital=False),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from isthmus.diagnose.course import Course, Kind
 from isthmus.diagnose.question import End, Service, Way
 from isthmus.diagnose.route.fabric import Fabric
 from isthmus.diagnose.world import Row, Source, World
+from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
@@ -268,6 +269,23 @@ def across_hosts(look: Look) -> str:
     if (look.sender.site, look.sender.host) == (look.receiver.site, look.receiver.host):
         return "both ends are on one hypervisor"
     return ""
+
+
+def by_a_tunnel(look: Look) -> str:
+    """Return why a check of the tunnel between hypervisors does not apply."""
+    return across_hosts(look) or ("it is on a physical network" if is_on_a_fabric(look) else "")
+
+
+def is_on_a_fabric(look: Look) -> bool:
+    """Return whether the receiver's network is on one physical network at the site of each end."""
+    name = SWITCH_PREFIX + look.receiver.network_id
+    rows = (
+        look.world.find(Source.NB, end.site, "segment", switch=name)
+        if look.world.has_table(Source.NB, end.site, "segment") else None
+        for end in (look.sender, look.receiver)
+    )  # fmt: skip
+    one, other = (((row or {}).get("options") or {}).get("network_name") for row in rows)
+    return one is not None and one == other
 
 
 def at_a_site(look: Look) -> str:

@@ -9,6 +9,7 @@ from isthmus.diagnose.check.look import (
     Need,
     broken,
     first,
+    is_on_a_fabric,
     towards_a_port,
 )
 from isthmus.diagnose.check.port import OPENSTACK, resync
@@ -127,7 +128,7 @@ def check_row(look: Look) -> Iterator[Verdict]:
             seen,
             f"ovn-nbctl set Logical_Switch_Port {end.id} options:{KEY_OPTION}={wanted}{at_site}",
         )
-    if told and options.get(CHASSIS_OPTION) != told["chassis"]:
+    if told and options.get(CHASSIS_OPTION) != told["chassis"] and not is_on_a_fabric(look):
         yield broken(
             "shadow.chassis",
             _subject(look),
@@ -207,7 +208,7 @@ def check_bound(look: Look) -> Iterator[Verdict]:
     """Yield a shadow port that OVN has put on no chassis, or on another than was asked for."""
     site, end = look.sender.site, look.receiver
     row, bound = look.lsp(site, end.id), look.binding(site, end.id)
-    if row is None:
+    if row is None or is_on_a_fabric(look):
         return
     wanted = (row.get("options") or {}).get(CHASSIS_OPTION)
     chassis = look.chassis(site, first(bound.get("chassis"))) if bound else None

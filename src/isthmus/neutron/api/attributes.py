@@ -52,6 +52,7 @@ SITES: Attributes = {
     ),
     "service_user": _given(_TEXT, put=True),
     "tunnel_prefixes": _given(put=True, default=[]),
+    "fabrics": _given(put=True, default=[]),
     "description": _given(_TEXT, put=True, default=""),
     "reachability": _shown(),
     "last_seen_at": _shown(),

@@ -119,23 +119,21 @@ class CentralPlugin(Refusals, Recalling):
     # Provider networks -------------------------------------------------------------------------
 
     def create_network(self, context: Any, network: dict[str, Any]) -> Any:
-        """Create a network; one on the fabric of a site is extended to it at once."""
+        """Create a network; one on the fabric of sites is extended to them at once."""
         segments.take_one(network["network"])
-        site = self._choose_site(context, network["network"])
+        sites = self._choose_sites(context, network["network"])
         made = super().create_network(context, network)
-        if site is not None:
-            self._extend_ahead(context, site, made)
+        self._extend_ahead(context, sites, made)
         return made
 
     def create_network_bulk(self, context: Any, networks: dict[str, Any]) -> Any:
-        """Create networks; those on the fabric of a site are extended to it at once."""
+        """Create networks; those on the fabric of sites are extended to them at once."""
         for one in networks["networks"]:
             segments.take_one(one["network"])
-        sites = [self._choose_site(context, one["network"]) for one in networks["networks"]]
+        sites = [self._choose_sites(context, one["network"]) for one in networks["networks"]]
         made = super().create_network_bulk(context, networks)
-        for site, one in zip(sites, made, strict=True):
-            if site is not None:
-                self._extend_ahead(context, site, one)
+        for chosen, one in zip(sites, made, strict=True):
+            self._extend_ahead(context, chosen, one)
         return made
 
     def update_network(self, context: Any, id: str, network: dict[str, Any]) -> Any:
@@ -143,20 +141,23 @@ class CentralPlugin(Refusals, Recalling):
         fabric.check_change(network["network"], lambda: self.get_network(context, id))
         return super().update_network(context, id, network)
 
-    def _choose_site(self, context: Any, body: Mapping[str, Any]) -> Site | None:
+    def _choose_sites(self, context: Any, body: Mapping[str, Any]) -> Sequence[Site]:
         body = fabric.with_default(body, cfg.CONF.ml2.external_network_type)
         if not fabric.is_provider(body):
-            return None
+            return ()
         with translated(), reading(context) as connection:
-            site = fabric.choose_site(site_store.list_sites(connection), body)
-            fabric.require_free(connection, site, body)
-        return site
+            sites = fabric.choose_sites(site_store.list_sites(connection), body)
+            fabric.require_free(connection, sites, body)
+        return sites
 
-    def _extend_ahead(self, context: Any, site: Site, network: Mapping[str, Any]) -> None:
+    def _extend_ahead(
+        self, context: Any, sites: Sequence[Site], network: Mapping[str, Any]
+    ) -> None:
         with contextlib.ExitStack() as undo:
             undo.callback(super().delete_network, context, network["id"])
-            with translated(), while_there(n_context.get_admin_context(), site.name):
-                presence.extend_ahead(site, network)
+            for site in sites:
+                with translated(), while_there(n_context.get_admin_context(), site.name):
+                    presence.extend_ahead(site, network)
             undo.pop_all()
 
     # Reports ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
+from isthmus.federation.router_reach import Reach
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, What
 from isthmus.model.lease import PoolKind
@@ -310,6 +311,8 @@ def spread(
     ]
     for network, site in missing:
         _check_joined(connection, network, site)
+    if extends and (anew or missing):
+        _check_answered_once(connection, component, reach)
     for network, site in missing:
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
@@ -373,6 +376,34 @@ def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site
             f"a router joins network {network['id']} with networks that are at site {site.name}, "
             f"where it would have to be as well: {error.message}"
         ) from error
+
+
+def _check_answered_once(
+    connection: sa.Connection, component: joined.Component, reach: Reach
+) -> None:
+    """Check that no router would answer at several sites on a fabric that they share.
+
+    An anycast gateway is answered at home. On a shared fabric every site's would be heard.
+
+    Raises:
+        Conflict: one would.
+    """
+    places = {one: {*there} for one, there in component.present.items()}
+    for network_id, name in reach.missing:
+        places.setdefault(network_id, set()).add(name)
+    found = {
+        network_id: (router.id, sites)
+        for router in component.routers
+        for network_id in router.network_ids
+        if len(sites := places.get(network_id, set()) & reach.routers[router.id]) > 1
+    }
+    for network_id in sorted(fabric.find_on_fabrics(connection, found)):
+        router_id, sites = found[network_id]
+        raise errors.Conflict(
+            f"router {router_id} would answer on network {network_id} at sites "
+            f"{', '.join(sorted(sites))}, which share its fabric: give the router or the network "
+            "one site's zone as its hint, or let a router of the fabric join it"
+        )
 
 
 def default_groups(project_ids: Iterable[str | None]) -> set[str]:

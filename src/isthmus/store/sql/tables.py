@@ -311,6 +311,8 @@ SITES = sa.Table(
     sa.Column("service_user", sa.String(255), nullable=False, unique=True),
     # Where its hypervisors' tunnel addresses must lie; none for anywhere. JSON list.
     sa.Column("tunnel_prefixes", sa.Text, nullable=False),
+    # Physical networks that it shares with the other sites that name them. JSON list.
+    sa.Column("fabrics", sa.Text, nullable=False),
     sa.Column("description", sa.String(255), nullable=False, default=""),
     sa.Column("reachability", sa.String(16), nullable=False),
     sa.Column("last_seen_at", sa.DateTime),

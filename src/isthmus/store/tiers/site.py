@@ -79,6 +79,7 @@ def list_rows(
     for row in rows:
         row["availability_zones"] = json.loads(row["availability_zones"])
         row["tunnel_prefixes"] = json.loads(row["tunnel_prefixes"])
+        row["fabrics"] = json.loads(row["fabrics"])
         row["last_error"] = row["last_error"] or ""
     return rows
 
@@ -100,6 +101,7 @@ def insert(connection: sa.Connection, site: Site, *, now: datetime.datetime) -> 
             state=site.state.value,
             service_user=site.service_user,
             tunnel_prefixes=json.dumps(site.tunnel_prefixes),
+            fabrics=json.dumps(site.fabrics),
             description=site.description,
             reachability=site.reachability.value,
             created_at=now,
@@ -131,6 +133,7 @@ def update(connection: sa.Connection, site_id: str, site: Site, *, now: datetime
             state=site.state.value,
             service_user=site.service_user,
             tunnel_prefixes=json.dumps(site.tunnel_prefixes),
+            fabrics=json.dumps(site.fabrics),
             description=site.description,
             updated_at=now,
         )
@@ -240,6 +243,7 @@ def _site(row: Any) -> Site:
         state=SiteState(row.state),
         service_user=row.service_user,
         tunnel_prefixes=tuple(json.loads(row.tunnel_prefixes)),
+        fabrics=tuple(json.loads(row.fabrics)),
         reachability=Reachability(row.reachability),
         description=row.description,
     )

@@ -16,6 +16,7 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home, presence
+from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.site_api.registration import recover
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
@@ -33,10 +34,13 @@ _CHANGEABLE = (
     "state",
     "service_user",
     "tunnel_prefixes",
+    "fabrics",
     "description",
 )
 #: Most tunnel prefixes of one site.
 _MOST_PREFIXES = 64
+#: Most shared fabrics of one site, and the longest name that Neutron takes for a physical network.
+_MOST_FABRICS, _LONGEST = 64, 64
 
 
 class SiteApi:
@@ -102,6 +106,7 @@ class SiteApi:
             with writing(context) as connection:
                 before = site_store.lock(connection, site_id)
                 wanted = _change(before, site["site"])
+                fabric.check_fabrics(connection, before, wanted)
                 site_store.update(connection, site_id, wanted, now=now())
                 if wanted.state is SiteState.DISABLED:
                     renewal.end_of_disabled(connection, wanted.name)
@@ -268,6 +273,7 @@ def _change(site: Site, body: dict[str, Any]) -> Site:
     before = {name: getattr(site, name) for name in _CHANGEABLE}
     before["availability_zones"] = list(site.availability_zones)
     before["tunnel_prefixes"] = list(site.tunnel_prefixes)
+    before["fabrics"] = list(site.fabrics)
     changed = {name: value for name, value in body.items() if name in _CHANGEABLE}
     return _to_site(before | changed, site.name)
 
@@ -289,9 +295,22 @@ def _to_site(body: dict[str, Any], name: SiteName) -> Site:
         state=SiteState(body["state"]),
         service_user=body["service_user"],
         tunnel_prefixes=_to_prefixes(body["tunnel_prefixes"]),
+        fabrics=_to_fabrics(body["fabrics"]),
         reachability=Reachability.UNKNOWN,
         description=body["description"],
     )
+
+
+def _to_fabrics(body: Any) -> tuple[str, ...]:
+    if (
+        not isinstance(body, list)
+        or len(body) > _MOST_FABRICS
+        or not all(isinstance(one, str) and 0 < len(one.strip()) <= _LONGEST for one in body)
+    ):
+        raise errors.Invalid(
+            f"fabrics must be a list of at most {_MOST_FABRICS} names of physical networks"
+        )
+    return tuple(dict.fromkeys(body))
 
 
 def _to_prefixes(body: Any) -> tuple[str, ...]:

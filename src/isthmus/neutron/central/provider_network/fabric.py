@@ -1,7 +1,8 @@
 """On whose fabric a provider network is.
 
-A tunnelled network can be anywhere; the physical network of a provider network is a site's own. So
-such a network names its site when it is made, is extended to it at once, and to no other.
+A tunnelled network can be anywhere; the physical network of a provider network is a site's own, or
+that of the sites that say they share it. So such a network names its site when it is made, or a
+shared fabric, and is extended to those sites at once, and to no other.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,7 @@ from neutron_lib.api import validators
 
 from isthmus import errors
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import Site, SiteState
+from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import zone
 from isthmus.store.tiers import mapping
@@ -45,51 +46,97 @@ def with_default(body: Mapping[str, Any], kind: str | None) -> Mapping[str, Any]
     return {**body, _TYPE: kind}
 
 
-def choose_site(sites: Iterable[Site], body: Mapping[str, Any]) -> Site:
-    """Choose the site whose fabric a provider network is on.
+def choose_sites(sites: Iterable[Site], body: Mapping[str, Any]) -> list[Site]:
+    """Choose the sites whose fabric a provider network is on: one, or those that share it.
 
     Args:
         sites: every site.
         body: of the network that is to be made.
 
     Raises:
-        Invalid: its hints leave several sites, or none.
-        Conflict: the site takes no new networks.
+        Invalid: its hints leave several sites that do not share its fabric, or none.
+        Conflict: no such site takes new networks.
     """
     hints = body.get("availability_zone_hints")
     wanted = list(hints) if hints and validators.is_attr_set(hints) else []
+    physical = _find(body, _PHYSICAL)
     found = [site for site in sites if zone.serves(site, wanted)]
-    if len(found) != 1:
+    sharing = [site for site in found if physical in site.fabrics]
+    if not wanted and sharing:
+        found = sharing
+    if not found or (len(found) > 1 and len(sharing) < len(found)):
         names = ", ".join(site.name for site in found) or "none"
-        physical = _find(body, _PHYSICAL)
         raise errors.Invalid(
-            f"a {body[_TYPE]} network is on the fabric of one site, and "
+            f"a {body[_TYPE]} network is on the fabric of one site, or of sites that share it "
+            f"(isthmus site update --fabric), and "
             f"{f'physical network {physical}' if physical else 'that'} may be that of: {names}; "
             "name one site's zone with --availability-zone-hint"
         )
-    (site,) = found
-    if site.state is not SiteState.ENABLED:
+    enabled = [site for site in found if site.state is SiteState.ENABLED]
+    if not enabled:
+        site = found[0]
         raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
-    return site
+    return enabled
 
 
 def check_site(connection: sa.Connection, site: Site, network: Mapping[str, Any]) -> None:
     """Check that a provider network is on the fabric of a site.
 
     Raises:
-        Conflict: it is on another site's.
+        Conflict: it is on another site's, which this one does not share.
         Invalid: nothing says on whose it is.
     """
     there = mapping.peek_sites(connection, ResourceType.NETWORK, [network["id"]])
     names = sorted(there.get(network["id"], ()))
+    sites = site_store.list_sites(connection)
     if not names:
-        names = [choose_site(site_store.list_sites(connection), network).name]
-    if site.name not in names:
+        names = [one.name for one in choose_sites(sites, network)]
+    sharing = _list_sharing(sites, network[_PHYSICAL])
+    if site.name not in names and not sharing.issuperset({site.name, *names}):
         raise errors.Conflict(
             f"network {network['id']} is a {network[_TYPE]} network on the fabric of site "
-            f"{', '.join(names)}, which no other site has: it cannot be extended to {site.name}",
+            f"{', '.join(names)}, which {site.name} does not share: it cannot be extended to "
+            f"{site.name}",
             site=site.name,
         )
+
+
+def check_fabrics(connection: sa.Connection, before: Site, after: Site) -> None:
+    """Check that a site may share other fabrics than before.
+
+    Args:
+        connection: of the transaction that changes the site.
+        before: the site.
+        after: the site as it is to be.
+
+    Raises:
+        InUse: networks are over a fabric that it would not share any more.
+        Exists: a segment of a fabric that it would share is another network's there.
+    """
+    others = [one for one in site_store.list_sites(connection) if one.name != before.name]
+    for physical in sorted({*before.fabrics} ^ {*after.fabrics}):
+        segments = _list_segments(connection, physical)
+        places = mapping.peek_sites(connection, ResourceType.NETWORK, {one[0] for one in segments})
+        here = [one for one in segments if before.name in places.get(one[0], ())]
+        sharing = _list_sharing(others, physical)
+        for network_id, *what in here:
+            if physical in before.fabrics and sharing & places[network_id].keys():
+                raise errors.InUse(
+                    f"network {network_id} is on fabric {physical} at sites "
+                    f"{', '.join(sorted(places[network_id]))}: withdraw it before site "
+                    f"{before.name} shares that fabric no more"
+                )
+            for other_id, *other in segments:
+                if (
+                    other == what
+                    and other_id != network_id
+                    and (sharing & places.get(other_id, {}).keys())
+                ):
+                    raise errors.Exists(
+                        f"network {network_id} at site {before.name} and network {other_id} at "
+                        f"site {', '.join(sorted(places[other_id]))} have the same segment of "
+                        f"physical network {physical}: on a fabric that they share it is one"
+                    )
 
 
 def check_change(body: Mapping[str, Any], find: Callable[[], Mapping[str, Any]]) -> None:
@@ -113,30 +160,66 @@ def check_change(body: Mapping[str, Any], find: Callable[[], Mapping[str, Any]])
             )
 
 
-def require_free(connection: sa.Connection, site: Site, body: Mapping[str, Any]) -> None:
-    """Refuse a provider network whose segment another network of central's has at the site.
+def require_free(connection: sa.Connection, sites: Iterable[Site], body: Mapping[str, Any]) -> None:
+    """Refuse a provider network whose segment another network of central's has at its sites.
 
     Of two that are made at once, and of a network of the site's own, the site hears: it refuses
     what is in use there, and the job says so.
 
+    Args:
+        connection: of a transaction.
+        sites: where the network is to be.
+        body: of the network.
+
     Raises:
-        Exists: there is one.
+        Exists: there is one, there or at a site that shares the fabric.
     """
-    rows = segment.NetworkSegment
     kind, physical, number = body[_TYPE], _find(body, _PHYSICAL), _find(body, _ID)
     if physical is None or (kind == constants.TYPE_VLAN and number is None):
         return  # which ML2 refuses, and says so; or it chooses a VLAN that no other network has
+    same = [
+        network_id
+        for network_id, *segment in _list_segments(connection, physical)
+        if segment == [kind, number if kind == constants.TYPE_VLAN else None]
+    ]
+    if not same:
+        return
+    places = mapping.peek_sites(connection, ResourceType.NETWORK, same)
+    wire = {site.name for site in sites}
+    sharing = _list_sharing(site_store.list_sites(connection), physical)
+    if wire & sharing:
+        wire |= sharing
+    for other, there in sorted(places.items()):
+        taken = sorted(wire & {name for name, withdrawn in there.items() if not withdrawn})
+        if taken:
+            raise errors.Exists(
+                f"network {other} is {kind}{f' {number}' if number else ''} on physical network "
+                f"{physical} of site {', '.join(taken)} already"
+            )
+
+
+def find_on_fabrics(connection: sa.Connection, network_ids: Iterable[str]) -> set[str]:
+    """Return which of some networks are on fabrics of sites, by a plain read."""
+    rows = segment.NetworkSegment
     query = sa.select(rows.network_id).where(
-        rows.network_type == kind, rows.physical_network == physical
+        rows.network_id.in_(sorted(network_ids)), rows.network_type.in_(sorted(TYPES))
     )
-    if kind == constants.TYPE_VLAN:
-        query = query.where(rows.segmentation_id == number)
-    others = sorted(connection.scalars(query))
-    for other in mapping.peek_ids(connection, ResourceType.NETWORK, site.name, others):
-        raise errors.Exists(
-            f"network {other} is {kind}{f' {number}' if number else ''} on physical network "
-            f"{physical} of site {site.name} already"
-        )
+    return set(connection.scalars(query))
+
+
+def _list_sharing(sites: Iterable[Site], physical: str | None) -> set[SiteName]:
+    """Return the sites that share a fabric."""
+    return {site.name for site in sites if physical in site.fabrics}
+
+
+def _list_segments(connection: sa.Connection, physical: str) -> list[tuple[str, str, int | None]]:
+    """List network, type and VLAN of the segments on a physical network, whosever it is."""
+    rows = segment.NetworkSegment
+    query = sa.select(rows.network_id, rows.network_type, rows.segmentation_id)
+    query = query.where(rows.physical_network == physical).order_by(rows.network_id)
+    return [
+        (row.network_id, row.network_type, row.segmentation_id) for row in connection.execute(query)
+    ]
 
 
 def _find(body: Mapping[str, Any], name: str) -> Any:

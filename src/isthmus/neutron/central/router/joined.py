@@ -93,15 +93,19 @@ def describe_network(connection: sa.Connection, network_id: str) -> dict[str, An
         .join_from(network, outside, network.c.id == outside.c.network_id, isouter=True)
         .where(network.c.id == network_id)
     ).one()
-    types = connection.scalars(
-        sa.select(one_segment.c.network_type).where(one_segment.c.network_id == network_id)
+    segments = connection.execute(
+        sa.select(one_segment.c.network_type, one_segment.c.physical_network).where(
+            one_segment.c.network_id == network_id
+        )
     ).all()
+    one = segments[0] if len(segments) == 1 else None
     return {
         "id": network_id,
         "project_id": row.project_id,
         "availability_zone_hints": facts.parse_hints(row.availability_zone_hints),
         "router:external": row.network_id is not None,
-        "provider:network_type": types[0] if len(types) == 1 else "of several segments",
+        "provider:network_type": one.network_type if one else "of several segments",
+        "provider:physical_network": one.physical_network if one else None,
     }
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from neutron.common.ovn import utils as ovn_utils
 from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from neutron.db import models_v2
+from neutron.db.models import segment
 from neutron_lib import constants
 from neutron_lib import context as n_context
 
@@ -35,6 +36,7 @@ class SqlSource:
         """Read through a connection; repeated questions are answered from memory."""
         self._connection = connection
         self._networks: dict[str, int] | None = None
+        self._on_fabrics: set[str] | None = None
         self._shadows: list[Shadow] | None = None
         self._keys: dict[str, tuple[str, int]] | None = None
         self._exits: Mapping[str, SitePlan] | None = None
@@ -56,6 +58,12 @@ class SqlSource:
         if self._networks is None:
             self._networks = list_networks(self._connection)
         return self._networks
+
+    def networks_on_fabrics(self) -> Collection[str]:
+        """List the stretched networks that are on a fabric of the site, not in tunnels."""
+        if self._on_fabrics is None:
+            self._on_fabrics = list_on_fabrics(self._connection)
+        return self._on_fabrics
 
     def shadows(self, port_ids: Collection[str] | None) -> list[Shadow]:
         """List the shadows of ports; with None, all on stretched networks."""
@@ -151,6 +159,15 @@ class NeutronTables:
 def list_networks(connection: sa.Connection) -> dict[str, int]:
     """List the datapath keys of the networks stretched to this site."""
     return datapath.list_all_keys(connection)
+
+
+def list_on_fabrics(connection: sa.Connection) -> set[str]:
+    """List the stretched networks that are on a fabric of this site."""
+    rows = segment.NetworkSegment.__table__
+    query = sa.select(rows.c.network_id).where(
+        rows.c.network_id.in_(datapath.select_networks()), rows.c.physical_network.is_not(None)
+    )
+    return set(connection.scalars(query))
 
 
 def list_ra_subnets(connection: sa.Connection, network_ids: Iterable[str]) -> list[RaSubnet]:

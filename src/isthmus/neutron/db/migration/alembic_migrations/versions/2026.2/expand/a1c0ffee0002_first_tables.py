@@ -216,6 +216,7 @@ def _create_central() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("service_user", sa.String(255), nullable=False, unique=True),
         sa.Column("tunnel_prefixes", sa.Text, nullable=False),
+        sa.Column("fabrics", sa.Text, nullable=False),
         sa.Column("description", sa.String(255), nullable=False),
         sa.Column("reachability", sa.String(16), nullable=False),
         sa.Column("last_seen_at", sa.DateTime),

@@ -6,7 +6,7 @@ says to another place passes there, control and data alike, and nowhere else.
 
 from collections.abc import Iterator
 
-from isthmus.lab.network import outside
+from isthmus.lab.network.wire import fabric, outside
 from isthmus.lab.plan import LabPlan
 from isthmus.model.topology import Hypervisor, Tier
 from isthmus.services.render import UNDERLAY_MTU
@@ -41,12 +41,13 @@ def render_links(plan: LabPlan) -> list[str]:
         for number, host in enumerate(tier.hypervisors):
             lines += _host_link(plan, tier, number, host)
         lines += outside.render_links(tier)
+        lines += fabric.render_links(tier, plan.wan_netns)
     return lines
 
 
 def render_inside(plan: LabPlan) -> dict[str, list[str]]:
     """Write the `ip -batch` lines to run in each namespace, by its name."""
-    inside = {plan.wan_netns: ["link set lo up"]}
+    inside = {plan.wan_netns: ["link set lo up", *fabric.render_switch(plan.tiers)]}
     for tier in plan.tiers:
         inside[plan.wan_netns] += list(_wan_lines(tier))
         inside[tier.netns] = [
@@ -59,8 +60,9 @@ def render_inside(plan: LabPlan) -> dict[str, list[str]]:
         ]
         for host in tier.hypervisors:
             inside[host.netns] = ["link set lo up", f"link set {HOST_LINK} up"]
-        for netns, lines in outside.render_inside(tier).items():
-            inside.setdefault(netns, []).extend(lines)
+        for more in (outside.render_inside(tier), fabric.render_inside(tier)):
+            for netns, lines in more.items():
+                inside.setdefault(netns, []).extend(lines)
     return inside
 
 
@@ -91,6 +93,7 @@ def links_without_offload(plan: LabPlan) -> list[tuple[str, str]]:
         for number, host in enumerate(tier.hypervisors):
             found += [(host.netns, HOST_LINK), (plan.wan_netns, _host_port(tier, number))]
         found += outside.list_links(tier)
+        found += fabric.list_links(tier, plan.wan_netns)
     return found
 
 

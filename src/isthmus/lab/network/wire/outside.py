@@ -8,8 +8,9 @@ hypervisors; the namespace is the network's gateway, and has hosts behind itself
 
 from collections.abc import Iterator
 
+from isthmus.lab.network.wire import fabric
 from isthmus.model.topology import Hypervisor, Outside, ProviderNetwork, Tier
-from isthmus.services.render import PHYSICAL_NETWORK, UNDERLAY_MTU
+from isthmus.services.render import UNDERLAY_MTU
 
 BRIDGE = "br-ex"
 
@@ -73,7 +74,7 @@ def switch_settings(tier: Tier, host: Hypervisor) -> list[str]:
         words += ["--", "add-port", BRIDGE, _host_link(network)]
         words += [f"tag={network.vlan or 0}"]
     words += ["--", "set", "Open_vSwitch", "."]
-    words.append(f"external_ids:ovn-bridge-mappings={PHYSICAL_NETWORK}:{BRIDGE}")
+    words.append(f"external_ids:ovn-bridge-mappings={fabric.name_bridges(tier, BRIDGE)}")
     if host.name in tier.outside.gateways:
         words.append("external_ids:ovn-cms-options=enable-chassis-as-gw")
     return words

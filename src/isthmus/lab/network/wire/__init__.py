@@ -1,0 +1,1 @@
+"""Wires of a lab, as text: underlay, what is outside of sites, the fabric that they share."""
