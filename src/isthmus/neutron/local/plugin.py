@@ -21,6 +21,7 @@ from isthmus import errors
 from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
+from isthmus.neutron.api import actions
 from isthmus.neutron.api.faults import to_fault, translated
 from isthmus.neutron.db import freed, guard, interfaces, isolation, sqlite
 from isthmus.neutron.local import quota
@@ -56,6 +57,7 @@ class LocalPlugin(Limiting):
     def __init__(self) -> None:
         """Load ML2 and the parts that work beside it."""
         sqlite.install()
+        actions.install()
         quota.install()
         self.site = read_site(cfg.CONF)
         self.ownership = OwnershipCache()
