@@ -26,9 +26,7 @@ class Fault:
     within_s: int = 120  #: until the audit is clean behind the remedy
     gap: str = ""  #: why it is not named yet
     borne: str = ""  #: why nobody has to be told: all goes on
-    again: str = (
-        ""  #: a step that can be run once it is mended, where that is sooner than one looks
-    )
+    again: str = ""  #: a step that succeeds once it is mended, where that is done before one looks
     packets: str = ""  #: server and address: no answer while it lasts, one before and behind
 
     @property

@@ -36,6 +36,7 @@ class World:
         self._make_ports()
         self._make_router()
         self._make_trunk()
+        self._make_unrelated()
         carried(central, site)
         until(lambda: not self.find(), what="an audit that is clean")
         self._name_rows()
@@ -73,7 +74,7 @@ class World:
             self.make("site_presence", ADMIN, network_id=far["id"], site=site)
         body = {
             "host_routes": [{"destination": "198.51.100.0/24", "nexthop": "10.7.0.9"}],
-            "dns_nameservers": ["192.0.2.53"],
+            "dns_nameservers": ["192.0.2.53", "192.0.2.54"],
         }
         path = f"/v2.0/subnets/{subnet['id']}"
         assert self.central.call("PUT", path, {"subnet": body}, self.user).status == 200
@@ -101,6 +102,11 @@ class World:
         self.ids |= {"network": network["id"], "subnet": subnet["id"], "far": far["id"]}
         self.ids |= {"far_subnet": far_subnet["id"], "external": external["id"]}
         self.ids |= {"outside": outside["id"]}
+
+    def _make_unrelated(self) -> None:
+        network, _ = make_network(self.central, self.user, "10.9.0.0/24")
+        self.site.create("port", self.user, network_id=network["id"])
+        self.ids["unrelated"] = network["id"]
 
     def _make_ports(self) -> None:
         for name in ("port", "other", "parent"):
@@ -172,10 +178,11 @@ class World:
         )
         self.ids |= {"trunk": trunk["id"], "subport": child["id"]}
 
-    def find(self) -> list[tuple[str, str, str]]:
-        """Audit; gives code, object and evidence of each finding about this world."""
+    def find(self, network: str = "") -> list[tuple[str, str, str]]:
+        """Audit all, or one network; gives code, object and evidence of each finding."""
+        path = f"/v2.0/site-holdings{f'?network_id={network}' if network else ''}"
         central, site = (
-            parse_holdings(server.call("GET", "/v2.0/site-holdings").only()[0])
+            parse_holdings(server.call("GET", path).only()[0])
             for server in (self.central, self.site)
         )
         found = audit(central, {_SITE: site}).findings

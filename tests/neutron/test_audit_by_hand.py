@@ -42,7 +42,14 @@ CASES: dict[str, tuple[Sql | Gone | Nb, str, str]] = {
         Gone("subnetroutes", "subnet_id = '{subnet}'"), "subnet.different", "subnet"
     ),
     "name server of a subnet": (
-        Gone("dnsnameservers", "subnet_id = '{subnet}'"), "subnet.different", "subnet"
+        Gone("dnsnameservers", "subnet_id = '{subnet}' AND address = '192.0.2.53'"),
+        "subnet.different",
+        "subnet",
+    ),
+    "order of the name servers of a subnet": (
+        Sql("dnsnameservers", "subnet_id = '{subnet}' AND address = '192.0.2.53'", '"order"', 9),
+        "subnet.different",
+        "subnet",
     ),
     "device of a port": (
         Sql("ports", "id = '{port}'", "device_id", "another"), "port.different", "port"
@@ -185,15 +192,25 @@ def world(central: CentralServer, site1: LocalServer) -> World:
     return World(central, site1)
 
 
+#: Networks on which something is changed, by their names in the world.
+_NETWORKS = ("network", "far", "external")
+
+
 @pytest.mark.parametrize("what", CASES)
 def test_what_was_changed_by_hand_is_named(world: World, what: str) -> None:
+    """By the audit of all, and by that of a network which it concerns; of no other one."""
     case, code, about = CASES[what]
-    with case.broken(world):
-        until(
-            lambda: any(
-                found == code and (not about or one == world.ids[about])
-                for found, one, _ in world.find()
-            ),
-            what=f"{code}, where the audit says {world.find()}",
+
+    def names(network: str = "") -> bool:
+        return any(
+            found == code and (not about or one == world.ids[about])
+            for found, one, _ in world.find(network)
         )
+
+    with case.broken(world):
+        until(names, what=f"{code}, where the audit says {world.find()}")
+        assert any(names(world.ids[one]) for one in _NETWORKS)
+        assert world.find(world.ids["unrelated"]) == []
     until(lambda: not world.find(), what="an audit that is clean again")
+    for one in _NETWORKS:
+        assert world.find(world.ids[one]) == []

@@ -24,12 +24,16 @@ from isthmus.testing.until import until
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
 
-def run(site: LocalServer, *words: str, output: str = "") -> "subprocess.CompletedProcess[str]":
-    code = "from isthmus.neutron.local.ovn.db_sync import main; main()"
+PROGRAM = "from isthmus.neutron.local.ovn.db_sync import main; main()"
+
+
+def run(
+    site: LocalServer, *words: str, output: str = "", program: str = PROGRAM
+) -> "subprocess.CompletedProcess[str]":
     conf = Path(site.folder) / "neutron.conf"
     with open(output, "w") if output else contextlib.nullcontext(subprocess.PIPE) as to:  # noqa: PTH123
         return subprocess.run(
-            [sys.executable, "-c", code, f"--config-file={conf}", *words],
+            [sys.executable, "-c", program, f"--config-file={conf}", *words],
             check=False,
             stdout=to,
             stderr=subprocess.PIPE,
@@ -240,6 +244,21 @@ def test_what_else_fails_is_no_difference(rows: Rows, tmp_path: Path) -> None:
     assert full.returncode == 2, full.stderr
     assert full.stderr.splitlines()[-1].startswith("error: the output cannot be written: ")
     assert "Traceback" not in full.stderr
+
+
+def test_a_bug_is_no_database_that_does_not_answer(rows: Rows) -> None:
+    """It was called one, and to be tried again later."""
+    program = """
+from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import impl_idl_ovn
+def fail(*_):
+    raise KeyError("a column")
+impl_idl_ovn.OvsdbSbOvnIdl.from_worker = fail
+from isthmus.neutron.local.ovn.db_sync import main
+main()
+"""
+    done = run(rows.site, program=program)
+    assert done.returncode == 70, done.stderr
+    assert "does not answer" not in done.stderr
 
 
 def test_what_neutron_loads_is_not_said(rows: Rows) -> None:

@@ -75,6 +75,22 @@ def test_two_sites_leave_by_gateways_of_their_own(central: CentralServer) -> Non
     assert (exit_.way, exit_.site) == (Way.TRANSIT, "site2")
 
 
+def test_a_gateway_is_active_however_it_was_set(central: CentralServer) -> None:
+    """No site reports the port of a gateway, and OVN shows one as active."""
+    user = tenant(uuid.uuid4().hex)
+    (one, _), (two, _) = make_outside(central, 1), make_outside(central, 2)
+    info = {"external_gateway_info": {"network_id": one["id"]}}
+    at_once = central.create("router", ADMIN, name="at-once", **info)
+    later, _, _ = make_inside(central, user, "site1")
+    assert set_gateway(central, later, one, ADMIN).status == 200
+    assert add_gateway(central, later, two, ADMIN).status == 200
+    for router, count in ((at_once, 1), (later, 2)):
+        path = f"/v2.0/ports?device_owner=network:router_gateway&device_id={router['id']}"
+        ports = central.call("GET", path).only()
+        assert [port["status"] for port in ports] == ["ACTIVE"] * count
+    assert told(central, at_once) == {"site1"}
+
+
 def test_a_port_that_a_site_asks_for_is_no_news_of_its_network_s_routers(
     central: CentralServer,
 ) -> None:

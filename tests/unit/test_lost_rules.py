@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from isthmus.federation.lost_rules import find_lost, find_lost_addresses, find_untranslated
+from isthmus.federation.lost_rules import (
+    Losses,
+    confirm_lost,
+    find_lost,
+    find_lost_addresses,
+    find_untranslated,
+)
 
 
 def rule(rule_id: str, **changes: Any) -> Any:
@@ -89,3 +95,33 @@ def test_one_translation_for_all_subnets_is_enough_and_one_for_another_address_i
     assert find(("203.0.113.7", "10.0.0.0/24")) == ["10.0.1.0/24"]
     assert find(("203.0.113.8", "0.0.0.0/0")) == ["10.0.0.0/24", "10.0.1.0/24"]
     assert [one["router_id"] for one in find_untranslated(wanted, {})] == ["r", "r"]
+
+
+def confirm(*looks: Losses) -> Losses:
+    """Look as often as `looks` says; one look more raises."""
+    left = iter(looks)
+    found = confirm_lost(lambda: next(left))
+    assert list(left) == []
+    return found
+
+
+def test_where_nothing_is_lost_nobody_looks_again() -> None:
+    nothing: Losses = {"lost": [], "lost_addresses": []}
+    assert confirm(nothing) == nothing
+
+
+def test_what_changes_while_one_looks_is_not_lost() -> None:
+    def route(word: str) -> dict[str, Any]:
+        return {"code": "router.no_route", "id": "r", "evidence": word}
+
+    lost = confirm({"lost": [route("a"), route("b")]}, {"lost": [route("b"), route("c")]})
+    assert lost == {"lost": [route("b")]}
+
+
+def test_an_address_group_that_changes_all_the_time_has_lost_what_it_lacks_all_the_time() -> None:
+    def group(missing: list[str], extra: list[str]) -> Losses:
+        return {"lost_addresses": [{"id": "g", "missing": missing, "extra": extra}]}
+
+    assert confirm(group(["a", "b"], ["x"]), group(["b", "c"], [])) == group(["b"], [])
+    assert confirm(group(["a"], ["x"]), group(["b"], ["y"])) == {"lost_addresses": []}
+    assert confirm(group(["a"], []), {"lost_addresses": []}) == {"lost_addresses": []}

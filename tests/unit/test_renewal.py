@@ -163,6 +163,14 @@ def test_order_and_cut_and_derived_addresses_make_no_difference() -> None:
     assert digest == make_digest(port("b1", "z7", "a1", groups=("g2", "g1")), carried)
     assert digest != make_digest(port("a1", "b2"), carried)
 
+    routes = [{"destination": "a"}, {"destination": "b"}]
+    subnet = {"dns_nameservers": ["192.0.2.53", "192.0.2.54"], "host_routes": routes}
+    carried = list(subnet)
+    digest = make_digest(subnet, carried)
+    assert digest == make_digest({**subnet, "host_routes": routes[::-1]}, carried)
+    other = {**subnet, "dns_nameservers": ["192.0.2.54", "192.0.2.53"]}
+    assert digest != make_digest(other, carried), "who asks for a name asks the first one first"
+
     def pool(*blocks: tuple[int, int]) -> dict[str, object]:
         return {"isthmus:leases": [{"first": f"{a:05}", "last": str(b)} for a, b in blocks]}
 

@@ -1,7 +1,7 @@
 """Which rules, address groups and translations of Neutron's OVN lost. Pure."""
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +21,44 @@ class Lost:
     def to_dict(self) -> dict[str, str]:
         """Return the form in which holdings show it."""
         return asdict(self)
+
+
+#: What OVN lost: rows, by the part of the holdings that shows them.
+Losses = dict[str, list[dict[str, Any]]]
+#: What of such a row is a list, of which each member is lost by itself.
+_LISTED = ("missing", "extra")
+
+
+def confirm_lost(look: Callable[[], Losses]) -> Losses:
+    """Look what OVN lost, and again where it lost anything; return what is lost both times.
+
+    Neutron's database is read before OVN, and OVN's copy in memory may be a moment older than the
+    database: what is made, changed or deleted just then looks like a loss, and is none.
+    """
+    first = look()
+    if not any(first.values()):
+        return first
+    return {name: list(_keep(first.get(name, []), rows)) for name, rows in look().items()}
+
+
+def _keep(
+    first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Keep of the rows of a second look what an earlier one has seen."""
+    seen = {_name(one): one for one in first}
+    for one in second:
+        before = seen.get(_name(one))
+        if before is None:
+            continue
+        listed = [name for name in _LISTED if name in one]
+        kept = {name: [each for each in one[name] if each in before[name]] for name in listed}
+        if any(kept.values()) or not kept:
+            yield {**one, **kept}
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """Spell what makes a row the same one in two looks."""
+    return repr(sorted((name, value) for name, value in row.items() if name not in _LISTED))
 
 
 def find_lost(rules: Iterable[Any], there: Collection[str]) -> Iterator[dict[str, str]]:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from isthmus.federation.port import SHARED
+from isthmus.model.resource import ORDERED
 
 #: Attributes of a port that may be refused alone and taken together.
 _TOGETHER = frozenset({"security_groups", "allowed_address_pairs", "port_security_enabled"})
@@ -78,13 +79,17 @@ def parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def normalise(state: Mapping[str, Any], attributes: Collection[str]) -> dict[str, Any]:
-    """Pick attributes and bring lists into one order.
+    """Pick attributes and bring lists into one order, but those whose order counts.
 
     Args:
         state: an object in the form of Neutron's API.
         attributes: which to keep; one that the state does not have is left out.
     """
-    return {name: _in_order(state[name]) for name in attributes if name in state}
+    return {
+        name: state[name] if name in ORDERED else _in_order(state[name])
+        for name in attributes
+        if name in state
+    }
 
 
 def _in_order(value: Any) -> Any:

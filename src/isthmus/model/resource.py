@@ -35,6 +35,11 @@ class ResourceType(enum.StrEnum):
 _RANK = {kind: rank for rank, kind in enumerate(ResourceType)}
 
 
+#: Attributes whose list has an order that counts; that of any other may be read in any order. Who
+#: asks for a name goes through the servers one after the other.
+ORDERED = frozenset({"dns_nameservers"})
+
+
 class Place(enum.Enum):
     """What decides whether an object is to be at a site."""
 

@@ -367,8 +367,13 @@ def _ask(client: NeutronClient, network_id: str | None) -> Holdings:
 
 
 def _concerns(job: Job, network_id: str, central: Holdings) -> bool:
-    """Tell whether a job is about a network or what is on it, as far as central knows."""
+    """Tell whether a job is about a network, what is on it or what that names.
+
+    As far as central knows: what a network is no longer on is told by an audit of all.
+    """
     known = {network_id, *central.objects[ResourceType.SUBNET], *central.ports}
+    known |= {row_id for kind, row_id, _ in central.mappings if kind != ResourceType.NETWORK}
+    known |= {lease.id for lease in central.leases}
     return job.key.id in known
 
 

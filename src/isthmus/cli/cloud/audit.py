@@ -21,7 +21,10 @@ COLUMNS = ("severity", "place", "type", "resource_name", "message", "evidence", 
 def audit(
     network: Annotated[
         str | None,
-        typer.Option(help="Only this network (id or name).", autocompletion=complete.networks),
+        typer.Option(
+            help="Only this network (id or name), what is on it, and what that names.",
+            autocompletion=complete.networks,
+        ),
     ] = None,
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Look again until all is well.")

@@ -10,10 +10,11 @@ from typing import Any
 from isthmus.federation.audits import audit_ovn, audit_pulse
 from isthmus.federation.audits.audit_leases import check_leases
 from isthmus.federation.audits.holdings import Holdings, Row
+from isthmus.federation.audits.narrowed import list_named
 from isthmus.federation.audits.remedy import GOES, REPORTED, SENT, say_deletions
 from isthmus.model import attribute
 from isthmus.model.intent import Job, JobState
-from isthmus.model.resource import RESOURCES, Place, Resource, ResourceType
+from isthmus.model.resource import ORDERED, RESOURCES, Place, Resource, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict, order
 
@@ -258,14 +259,19 @@ def _by_mapping(
     its gateway has no interface there on a network that is not.
     """
     mapped = _mapped(resource.kind, central, site.name)
-    wanted = _of(central.objects[resource.kind], "id", mapped)
+    both = mapped | _mapped(resource.kind, site, site.name)
     if resource.kind is ResourceType.ROUTER:
         # Its interfaces on other networks count as well where one network is looked at.
         present = _mapped(ResourceType.NETWORK, central, site.name)
-        wanted = {one: _at(site.name, row, present) for one, row in wanted.items()}
+        wanted = _of(central.objects[resource.kind], "id", mapped)
+        routers = {one: _at(site.name, row, present) for one, row in wanted.items()}
+        return routers, _of(site.objects[resource.kind], "id", both)
+    if central.network:
+        named = list_named(central)
+        mapped, both = mapped & named, both & named
     return (
-        wanted,
-        _of(site.objects[resource.kind], "id", mapped | _mapped(resource.kind, site, site.name)),
+        _of(central.objects[resource.kind], "id", mapped),
+        _of(site.objects[resource.kind], "id", both),
     )
 
 
@@ -349,7 +355,7 @@ def _cut(evidence: str) -> str:
 
 def _differ(name: str, central: Any, here: Any) -> Iterator[tuple[str, Any, Any]]:
     """List what differs of a value, as small as it is: where, and what either tier has there."""
-    if _plain(central) == _plain(here):
+    if (central == here) if name in ORDERED else (_plain(central) == _plain(here)):
         return
     if isinstance(central, dict) and isinstance(here, dict):
         for key in sorted(central.keys() | here.keys()):
@@ -358,14 +364,14 @@ def _differ(name: str, central: Any, here: Any) -> Iterator[tuple[str, Any, Any]
         there, plain = [_plain(one) for one in here], [_plain(one) for one in central]
         missing = [one for one in central if _plain(one) not in there]
         extra = [one for one in here if _plain(one) not in plain]
-        # Where neither has what the other has not, one has the same twice.
+        # Where neither has what the other has not, one has the same twice, or in another order.
         yield (name, missing, extra) if missing or extra else (name, central, here)
     else:
         yield name, central, here
 
 
 def _plain(value: Any) -> Any:
-    """Spell what has parts, with lists sorted: Neutron returns them in any order."""
+    """Spell what has parts, with lists sorted: Neutron returns most of them in any order."""
     return _spell(value) if isinstance(value, list | dict) else value
 
 

@@ -19,6 +19,7 @@ class Holdings:
     """What one tier holds; parts that the tier does not have are empty."""
 
     name: SiteName
+    network: str  #: the only one that was asked for; empty where all were
     objects: Mapping[ResourceType, Mapping[str, Row]]  #: of Neutron's API, by id
     leases: tuple[Lease, ...]
     mappings: frozenset[tuple[str, str, SiteName]]  #: (type, id, site), withdrawn ones left out
@@ -52,6 +53,7 @@ def parse_holdings(row: Row) -> Holdings:
         journal = row.get("journal") or {}
         return Holdings(
             name=SiteName(str(row["id"])),
+            network=str(row.get("network_id") or ""),
             objects={kind: _by(row, one.collection, "id") for kind, one in RESOURCES.items()},
             leases=tuple(_lease(one) for one in row.get("leases") or ()),
             mappings=frozenset(

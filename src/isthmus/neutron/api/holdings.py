@@ -13,7 +13,7 @@ from oslo_db import exception as db_exc
 from isthmus import errors
 from isthmus.federation.digest import pick_limit
 from isthmus.model.resource import RESOURCES, Resource
-from isthmus.neutron.api import listing
+from isthmus.neutron.api import listing, named
 from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.db.session import reading
 from isthmus.neutron.db.witness import Witness
@@ -166,7 +166,7 @@ def collect_leases(networks: list[str]) -> list[listing.Row]:
 
 
 def collect_mappings(networks: list[str]) -> list[listing.Row]:
-    """Read the site mappings of networks, with those of their subnets, ports and routers.
+    """Read the site mappings of networks, with those of what is on them and of what they name.
 
     Where a router is told to have an interface depends on its other networks as well.
     """
@@ -177,6 +177,8 @@ def collect_mappings(networks: list[str]) -> list[listing.Row]:
         ids = [*joined.union(networks), *routers]
         ids += [*_find_ids("get_subnets", networks), *_find_ids("get_ports", networks)]
     with reading(n_context.get_admin_context()) as connection:
+        if ids is not None:
+            ids += named.list_named(connection, networks)
         return listing.to_rows(mapping.list_rows(connection, ids), None)
 
 

@@ -236,6 +236,11 @@ class CentralRouters(_Refusing):
 
     # Gateways --------------------------------------------------------------------------------
 
+    def _create_router_gw_port(self, context: Any, router: Any, *rest: Any, **options: Any) -> None:
+        """Make a gateway; its port is active, as its site shows it, which reports none."""
+        super()._create_router_gw_port(context, router, *rest, **options)
+        _activate_gateways(context, router["id"])
+
     def add_external_gateways(self, context: Any, router_id: str, body: Any) -> Any:
         """Add gateways, each at another site."""
         with translated():
@@ -334,6 +339,19 @@ def _set_status(context: Any, table: sa.Table, row_id: str, status: str) -> None
     """
     with writing(context.elevated()) as connection:
         connection.execute(sa.update(table).where(table.c.id == row_id).values(status=status))
+
+
+@db_api.retry_if_session_inactive()
+def _activate_gateways(context: Any, router_id: str) -> None:
+    """Record that the gateways of a router are active, of which no site is told."""
+    of_router = sa.and_(
+        _PORTS.c.device_id == router_id,
+        _PORTS.c.device_owner == constants.DEVICE_OWNER_ROUTER_GW,
+        _PORTS.c.status != constants.PORT_STATUS_ACTIVE,
+    )
+    values = {"status": constants.PORT_STATUS_ACTIVE}
+    with writing(context.elevated()) as connection:
+        connection.execute(sa.update(_PORTS).where(of_router).values(values))
 
 
 def _require_none_forwarded(connection: sa.Connection, port_id: str) -> None:

@@ -9,7 +9,7 @@ network. A port that is created when no key is left fails with `MechanismDriverE
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
@@ -19,12 +19,13 @@ from neutron_lib.plugins import directory
 from isthmus import errors
 from isthmus.clients.ovsdb import ovn_connection
 from isthmus.clients.ovsdb.database import Database
-from isthmus.dataplane import holdings
+from isthmus.dataplane import holdings, protocols
 from isthmus.dataplane.alive.answer import Answerer
 from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
 from isthmus.dataplane.row_kind import Observed
 from isthmus.dataplane.rows import OvnRows
+from isthmus.federation.lost_rules import Losses, confirm_lost
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import sight
@@ -75,13 +76,18 @@ def collect(part: holdings.Part | None = None) -> dict[str, Any]:
         return {"unseen": f"the {away} database of OVN does not answer"}
     rows = get_reconciler().rows()
     found = holdings.collect(rows, desired_rows.NeutronTables(), part)
+    return found | confirm_lost(lambda: _list_lost(rows.nb, part.networks if part else ()))
+
+
+def _list_lost(nb: protocols.Database, networks: Collection[str]) -> Losses:
+    """List what OVN lost, by the parts of the holdings that say so."""
     with reading(n_context.get_admin_context()) as connection:
-        networks = part.networks if part is not None else ()
-        found["lost_rules"] = acls.list_lost(connection, rows.nb, networks)
-        found["lost_addresses"] = lost.list_lost_addresses(connection, rows.nb, networks)
-        found["lost"] = lost_rows.list_lost(connection, rows.nb, networks)
-        found["lost_snats"] = lost.list_lost_snats(connection, rows.nb, networks)
-    return found
+        return {
+            "lost_rules": acls.list_lost(connection, nb, networks),
+            "lost_addresses": lost.list_lost_addresses(connection, nb, networks),
+            "lost": lost_rows.list_lost(connection, nb, networks),
+            "lost_snats": lost.list_lost_snats(connection, nb, networks),
+        }
 
 
 def report_pulse() -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _compare(*, repair: bool) -> _Found:
     try:
         northbound = impl_idl_ovn.OvsdbNbOvnIdl.from_worker(worker.MaintenanceWorker)
         southbound = impl_idl_ovn.OvsdbSbOvnIdl.from_worker(worker.MaintenanceWorker)
-    except Exception as error:
+    except impl_idl_ovn.OvsdbConnectionUnavailable as error:
         raise errors.Unreachable(f"a database of OVN does not answer: {error}") from error
     manager.init()
     core = directory.get_plugin()
