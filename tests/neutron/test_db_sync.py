@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.site_dataplane import shadow
@@ -195,6 +196,69 @@ def test_a_port_that_is_made_has_an_address_and_a_key_of_the_site(
     number = int(ip_address(address["ip_address"]))
     assert any(int(one["first"]) <= number <= int(one["last"]) for one in leases)
     assert "requested-tnl-key" in row(rows.site, "Logical_Switch_Port", made["id"], "options")
+
+
+def test_a_port_that_runs_and_that_neutron_does_not_know_is_left(rows: Rows) -> None:
+    """As of a restored site that was cut off: it was deleted, and its server with it."""
+    user, site = rows.world.user, rows.site
+    group = site.create("security_group", user, name="own")["id"]
+    network = site.create("network", user, name="own")["id"]
+    site.create("subnet", user, network_id=network, cidr="10.77.0.0/24", ip_version=4)
+    ports = [
+        site.create("port", user, network_id=network, security_groups=[group]) for _ in range(2)
+    ]
+    runs, idle = (one["id"] for one in ports)
+    site.ovn.sbctl("lsp-bind", runs, "hv1")
+    site.ovn.sbctl("set", "Port_Binding", runs, "up=true")
+    until(lambda: row(site, "Logical_Switch_Port", runs, "up") == "true")
+    tables = ("Logical_Switch_Port", "Logical_Switch", "Port_Group", "ACL", "DHCP_Options")
+    before = {one: rows.nb("--bare", "--columns=_uuid", "list", one).split() for one in tables}
+    with site.database(write=True) as connection:  # nobody tells OVN
+        connection.execute(sa.text("PRAGMA foreign_keys = ON"))
+        for table, one in (
+            ("ports", runs),
+            ("ports", idle),
+            ("securitygroups", group),
+            ("networks", network),
+        ):
+            connection.execute(sa.text(f"DELETE FROM {table} WHERE id = :id"), {"id": one})
+    said = run(site)
+    assert said.returncode == 1
+    assert f"Port {runs} of network {network} is up, and Neutron does not know it" in said.stdout
+    done = run(site, "--repair")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"ovn-nbctl lsp-del {runs}\n" in done.stdout
+    assert "which ports are left" in done.stdout
+    there = {one: set(rows.nb("--bare", "--columns=_uuid", "list", one).split()) for one in tables}
+    lost = {one: set(before[one]) - there[one] for one in tables if set(before[one]) - there[one]}
+    assert runs in rows.names()
+    assert lost == {}, lost
+    rows.nb("lsp-del", runs)
+    done = run(site, "--repair")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not row(site, "Logical_Switch", f"neutron-{network}", "_uuid")
+    assert not row(site, "Port_Group", f"pg_{group.replace('-', '_')}", "_uuid")
+    assert run(site).stdout == "Nothing differs.\n"
+
+
+def test_a_site_that_has_forgotten_what_was_made_is_not_repaired(rows: Rows) -> None:
+    """By its database what OVN has would be deleted."""
+    before = rows.names()
+
+    def forget(recovered: int) -> None:
+        with rows.site.database(write=True) as connection:
+            text = "UPDATE isthmus_epochs SET recovered = :recovered, reason = 'it was restored'"
+            connection.execute(sa.text(text), {"recovered": recovered})
+
+    forget(0)
+    try:
+        done = run(rows.site, "--repair")
+        assert done.returncode == 3, done.stdout
+        assert "nothing is repaired before the site has registered" in done.stderr
+        assert rows.names() == before
+        assert run(rows.site).returncode in (0, 1), "it may be compared"
+    finally:
+        forget(1)
 
 
 def test_a_hypervisor_of_another_site_is_no_host_of_this_one() -> None:

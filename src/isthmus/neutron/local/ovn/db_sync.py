@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from neutron.cmd.ovn import neutron_ovn_db_sync_util as tool
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import impl_idl_ovn, ovn_db_sync, worker
 from neutron.services.portforwarding import pf_plugin
+from neutron_lib import context as n_context
 from neutron_lib.ovn import constants as n_ovn_const
 from neutron_lib.plugins import directory
 from oslo_config import cfg
@@ -34,8 +35,10 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.clients.ovsdb.ovn_write import is_away, is_timeout
 from isthmus.neutron.api.faults import from_any
+from isthmus.neutron.db.session import reading
 from isthmus.neutron.local.ovn.compare import comparison
 from isthmus.neutron.local.plugin import LocalPlugin
+from isthmus.store.tiers import epoch
 from neutron import manager
 
 LOG = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ class _Found(plain_logging.Handler):
         super().__init__(plain_logging.WARNING)
         self.count = 0
         self.failed = 0
+        self.left = 0
 
     @override
     def emit(self, record: plain_logging.LogRecord) -> None:
@@ -80,6 +84,7 @@ class _Found(plain_logging.Handler):
         if not any(one in message for one in _NO_DIFFERENCE):
             self.count += 1
             self.failed += any(one in message for one in _FAILURES)
+            self.left += record.msg == comparison.LEFT
             _say(message)
 
 
@@ -126,6 +131,9 @@ def _conclude(found: _Found, *, repair: bool) -> int:
     if repair:
         if found.failed:
             _say("Not everything could be written: the lines above say what. Run it again.")
+            return 1
+        if found.left:
+            _say("All else is as it should be: the lines above say which ports are left, and why.")
             return 1
         _say("Neutron's rows are as they should be; isthmus site resync SITE looks at ours now.")
         return 0
@@ -193,11 +201,27 @@ def _configure(files: Sequence[str], folders: Sequence[str], *, repair: bool) ->
     conf.set_override("service_plugins", list(_SERVICES))
 
 
+def _require_recovered() -> None:
+    """Refuse to repair by a database that has forgotten what OVN has.
+
+    Raises:
+        Busy: it was restored, and central has yet to send what it forgot.
+    """
+    with reading(n_context.get_admin_context()) as connection:
+        own = epoch.peek(connection)
+    if own is not None and not own.recovered:
+        raise errors.Busy(
+            f"the site's database has forgotten what OVN may have still ({own.reason}): nothing is "
+            "repaired before the site has registered, and isthmus status says what it waits for"
+        )
+
+
 def _compare(*, repair: bool) -> _Found:
     """Compare the databases, and return what differed.
 
     Raises:
         Unreachable: a database of OVN does not answer.
+        Busy: nothing can be repaired now.
     """
     found = _Found()
     # It is loaded by the comparison, and decides by the names of plugins whether agents listen.
@@ -210,6 +234,8 @@ def _compare(*, repair: bool) -> _Found:
     manager.init()
     core = directory.get_plugin()
     core.advance_witness()  # before a port is made: its address may be another site's by now
+    if repair:
+        _require_recovered()
     driver = core.mechanism_manager.mech_drivers[_DRIVER]
     core.mechanism_manager.mech_drivers["ovn"] = driver  # where the router plugin looks for it
     driver.obj.nb_ovn, driver.obj.sb_ovn = northbound, southbound

@@ -1,19 +1,39 @@
 """Neutron's comparison of its rows in OVN with its database, as it is right at a site."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.common.ovn import utils as ovn_utils
+from neutron.db import models_v2
+from neutron.db.models import securitygroup
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_db_sync
 from neutron_lib import context as n_context
 from neutron_lib.ovn import constants as n_ovn_const
 from oslo_log import log as logging
 from typing_extensions import override
 
+from isthmus.neutron.db.session import reading
 from isthmus.neutron.local.ovn.compare.views import Northbound, OwnHosts
 
 LOG = logging.getLogger(__name__)
 
+#: What is said of a port that stays.
+LEFT = (
+    "Port %(port)s of network %(network)s is up, and Neutron does not know it: it is left as it "
+    "is. Once nothing runs on it: ovn-nbctl lsp-del %(port)s"
+)
+#: Where the ids are of what a server's port needs, and of the ports.
+_NEEDED = tuple(
+    one.__table__
+    for one in (
+        models_v2.Port,
+        models_v2.Network,
+        models_v2.Subnet,
+        securitygroup.SecurityGroup,
+    )
+)
 REPAIR = n_ovn_const.OVN_DB_SYNC_MODE_REPAIR
 
 
@@ -28,16 +48,27 @@ class NorthboundComparison(ovn_db_sync.OvnNbSynchronizer):
         super().__init__(*args, **options)
         self.ovn_nb_api = Northbound(self.ovn_nb_api)
 
+    def _list_ids(self, ctx: Any) -> set[str]:
+        """List the ids of what Neutron has that a server's port needs, and of the ports."""
+        with reading(ctx) as connection:
+            return {one for table in _NEEDED for one in connection.scalars(sa.select(table.c.id))}
+
+    def _held(self, ctx: Any) -> AbstractContextManager[None]:
+        held: AbstractContextManager[None] = self.ovn_nb_api.held(lambda: self._list_ids(ctx))
+        return held
+
     @override
     def sync_port_groups(self, ctx: Any) -> None:
         """Write the port groups of security groups."""
-        with self.ovn_nb_api.held():
+        with self._held(ctx):
             super().sync_port_groups(ctx)
 
     @override
     def sync_networks_ports_and_dhcp_opts(self, ctx: Any) -> None:
         """Write networks, ports and what DHCP answers."""
-        with self.ovn_nb_api.held():
+        with self._held(ctx):
+            for port, switch in sorted(self.ovn_nb_api.left.items()):
+                LOG.warning(LEFT, {"port": port, "network": ovn_utils.get_neutron_name(switch)})
             super().sync_networks_ports_and_dhcp_opts(ctx)
 
     @override
@@ -51,15 +82,18 @@ class NorthboundComparison(ovn_db_sync.OvnNbSynchronizer):
     @override
     def sync_routers_and_rports(self, ctx: Any) -> None:
         """Write routers, with their interfaces, routes and translations."""
-        with self.ovn_nb_api.held():
+        with self._held(ctx):
             super().sync_routers_and_rports(ctx)
 
     @override
     def sync_acls(self, ctx: Any) -> None:
         """Write the rules of groups, behind the address groups that they name."""
         self.write_address_groups(ctx)
+        with self._held(ctx):
+            groups = {one.name for one in self.ovn_nb_api.db_list_rows("Port_Group").execute()}
         with self.ovn_nb_api.ovsdb_connection.lock:
-            self._acls = super()._get_acls_from_port_groups()
+            acls = super()._get_acls_from_port_groups()
+        self._acls = [one for one in acls if one["port_group"] in groups]
         super().sync_acls(ctx)
 
     @override

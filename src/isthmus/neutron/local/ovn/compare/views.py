@@ -1,16 +1,19 @@
 """The databases of OVN as Neutron's comparison may see them."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
+from neutron.common.ovn import constants as ovn_const
 from neutron.common.ovn import utils as ovn_utils
 
 from isthmus.model.dataplane.ovn import EXITS_MARK, REMOTE_FLAG
 
 Row = dict[str, Any]
+#: Types of switch ports that servers have.
+_OF_SERVERS = frozenset({"", "virtual"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,46 @@ class _Seen:
     routers: list[Row]
     forwardings: Mapping[str, list[Any]]  #: of floating IPs, by the name of their router
     groups: list[Any]
+    living: Mapping[str, Collection[Any]]  #: ports of servers that are up: their DHCP options
+    left: Mapping[str, str] = field(default_factory=dict)  #: those that stay, with their switch
+
+
+def _leave_living(seen: _Seen, ids: Collection[str]) -> _Seen:
+    """Leave out what servers need that run on ports which Neutron does not know.
+
+    Neutron's comparison would delete their ports, and a server that runs on would be cut off: after
+    a restore only OVN knows of it. A person ends it, and takes its port away.
+    """
+    left = {
+        port: switch["name"]
+        for switch in seen.switches
+        for port in switch["ports"]
+        if port in seen.living and port not in ids
+    }
+    if not left:
+        return seen
+    answers = set().union(*(seen.living[port] for port in left))
+
+    def is_needed(group: Any) -> bool:
+        of = group.external_ids.get(ovn_const.OVN_SG_EXT_ID_KEY)
+        return of is not None and of not in ids and not left.keys().isdisjoint(group.members)
+
+    return replace(
+        seen,
+        switches=[
+            {**one, "ports": [port for port in one["ports"] if port not in left]}
+            for one in seen.switches
+            if one["name"] not in left.values() or ovn_utils.get_neutron_name(one["name"]) in ids
+        ],
+        dhcp_options={
+            name: {
+                key: row for key, row in rows.items() if key in ids or row["uuid"] not in answers
+            }
+            for name, rows in seen.dhcp_options.items()
+        },
+        groups=[one for one in seen.groups if not is_needed(one)],
+        left=left,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +104,26 @@ class Northbound:
             }
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Show what is compared as it is now, to the end of the block."""
+    def held(self, list_ids: Callable[[], Collection[str]]) -> Iterator[None]:
+        """Show what is compared as it is now, to the end of the block.
+
+        Args:
+            list_ids: lists the ids of all ports, networks, subnets and security groups of
+                Neutron's database; asked once OVN is read.
+        """
         before = self._seen
         with self._api.ovsdb_connection.lock:  # rows change in another thread
-            self._seen = self._look()
+            seen = self._look()
+        self._seen = _leave_living(seen, list_ids())
         try:
             yield
         finally:
             self._seen = before
+
+    @property
+    def left(self) -> Mapping[str, str]:
+        """Return the ports that run and are not Neutron's, each with its switch."""
+        return {} if self._seen is None else self._seen.left
 
     def _look(self) -> _Seen:
         routers = self._list_routers()
@@ -90,9 +144,18 @@ class Northbound:
                 for name in names
             },
             groups=[
-                SimpleNamespace(name=one.name, external_ids=dict(one.external_ids))
+                SimpleNamespace(
+                    name=one.name,
+                    external_ids=dict(one.external_ids),
+                    members=frozenset(port.name for port in one.ports),
+                )
                 for one in self._api.tables["Port_Group"].rows.values()
             ],
+            living={
+                one.name: {row.uuid for row in (*one.dhcpv4_options, *one.dhcpv6_options)}
+                for one in self._api.tables["Logical_Switch_Port"].rows.values()
+                if one.type in _OF_SERVERS and list(one.up) == [True]
+            },
         )
 
     def _list_routers(self) -> list[Row]:
