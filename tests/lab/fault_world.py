@@ -4,6 +4,7 @@ import contextlib
 import json
 import shlex
 import sqlite3
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,16 @@ class World:
         self.agree()
 
     def _is_maintained(self) -> bool:
-        return all("maintenance" in self._read_held(site)["pulse"] for site in ("site1", "site2"))
+        for site in ("site1", "site2"):
+            answer = self.person.network(site).get("/site-holdings")
+            if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:  # it has yet to reach its OVN
+                return False
+            if "maintenance" not in _get_held(answer)["pulse"]:
+                return False
+        return True
 
     def _read_held(self, site: str) -> dict[str, Any]:
-        (held,) = self.person.network(site).get("/site-holdings").json()["site_holdings"]
-        return dict(held)
+        return _get_held(self.person.network(site).get("/site-holdings"))
 
     def _find_outside(self) -> tuple[str, str]:
         """Find what is on site1's physical network: the IPv4 subnet, and the router in it."""
@@ -232,6 +238,12 @@ class World:
             what="a status without trouble",
             timeout_s=within_s,
         )
+
+
+def _get_held(answer: Any) -> dict[str, Any]:
+    assert answer.status_code == HTTPStatus.OK, answer.text
+    (held,) = answer.json()["site_holdings"]
+    return dict(held)
 
 
 def _is_of_four(address: str) -> bool:

@@ -1,6 +1,7 @@
 """`isthmus-ovn-db-sync-util` at a real site: Neutron's rows come back, and ours were never away."""
 
 import contextlib
+import socket
 import subprocess
 import sys
 import uuid
@@ -295,6 +296,21 @@ def test_databases_that_do_not_answer_are_said(rows: Rows, tmp_path: Path) -> No
     done = run(rows.site, f"--config-file={more}")
     assert done.returncode == 3, done.stderr
     assert "a database of OVN does not answer" in done.stderr
+
+
+def test_a_database_that_hangs_is_said(rows: Rows, tmp_path: Path) -> None:
+    """It was waited for without an end."""
+    hung = f"{tmp_path}/hung.sock"
+    more = tmp_path / "more.conf"
+    for name in ("nb", "sb"):
+        more.write_text(f"[ovn]\novn_{name}_connection = unix:{hung}\n")
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(hung)
+            silent.listen()
+            done = run(rows.site, f"--config-file={more}")
+        Path(hung).unlink()
+        assert done.returncode == 3, done.stderr
+        assert f"error: unix:{hung} gave no answer in 30 seconds" in done.stderr
 
 
 def test_what_else_fails_is_no_difference(rows: Rows, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_gateway_is_active_however_it_was_set(central: CentralServer) -> None:
     info = {"external_gateway_info": {"network_id": one["id"]}}
     at_once = central.create("router", ADMIN, name="at-once", **info)
     later, _, _ = make_inside(central, user, "site1")
-    assert set_gateway(central, later, one, ADMIN).status == 200
+    assert set_gateway(central, later, ADMIN, one).status == 200
     assert add_gateway(central, later, two, ADMIN).status == 200
     for router, count in ((at_once, 1), (later, 2)):
         path = f"/v2.0/ports?device_owner=network:router_gateway&device_id={router['id']}"

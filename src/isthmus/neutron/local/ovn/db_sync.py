@@ -19,7 +19,11 @@ import argparse
 import contextlib
 import logging as plain_logging
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
 
 from neutron.cmd.ovn import neutron_ovn_db_sync_util as tool
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import impl_idl_ovn, ovn_db_sync, worker
@@ -57,6 +61,8 @@ _SERVICES = ("isthmus_local_router", "isthmus_local_qos", "segments")
 #: What the logger of the comparison warns of though it is no difference. Of a network that was made
 #: while it reads it knows the subnet alone; the Neutron that made both has written both.
 _NO_DIFFERENCE = ("False-positive ACLs to remove: ([])", "possible race condition")
+#: How long the first answer of a database may take, in seconds.
+_ANSWER_S = 30.0
 #: What it says of what it could not write; it goes on with the rest.
 _FAILURES = (" failed", "No more IP addresses", "Could not allocate")
 
@@ -201,6 +207,31 @@ def _configure(files: Sequence[str], folders: Sequence[str], *, repair: bool) ->
     conf.set_override("service_plugins", list(_SERVICES))
 
 
+def _require_answer(api: Any) -> None:
+    """See that a database answers: one that hangs is waited for without an end.
+
+    Raises:
+        TimedOut: it does not.
+        Exception: ovsdbapp cannot connect to it.
+    """
+    answer: Future[Any] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(api.schema_helper)
+        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer.result(_ANSWER_S)
+    except FutureTimeoutError as error:
+        raise errors.TimedOut(
+            f"{api.connection_string} gave no answer in {_ANSWER_S:g} seconds: that database of "
+            "OVN hangs"
+        ) from error
+
+
 def _require_recovered() -> None:
     """Refuse to repair by a database that has forgotten what OVN has.
 
@@ -221,11 +252,14 @@ def _compare(*, repair: bool) -> _Found:
 
     Raises:
         Unreachable: a database of OVN does not answer.
+        TimedOut: one hangs.
         Busy: nothing can be repaired now.
     """
     found = _Found()
     # It is loaded by the comparison, and decides by the names of plugins whether agents listen.
     pf_plugin.PortForwardingPlugin._rpc_notifications_required = False
+    for api in (impl_idl_ovn.OvsdbNbOvnIdl, impl_idl_ovn.OvsdbSbOvnIdl):
+        _require_answer(api)
     try:
         northbound = impl_idl_ovn.OvsdbNbOvnIdl.from_worker(worker.MaintenanceWorker)
         southbound = impl_idl_ovn.OvsdbSbOvnIdl.from_worker(worker.MaintenanceWorker)
