@@ -10,7 +10,7 @@ from tests.neutron.local_server import LocalServer
 
 from isthmus.testing.until import until
 
-pytestmark = [pytest.mark.neutron, pytest.mark.stress]
+pytestmark = [pytest.mark.neutron, pytest.mark.stress, pytest.mark.timeout(600)]
 
 #: No sweep of OVN's rows comes between two lines of a test.
 SITE1_OPTIONS = {"ovn_sweep_s": 3600}

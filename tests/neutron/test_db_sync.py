@@ -204,7 +204,8 @@ def test_a_port_that_runs_and_that_neutron_does_not_know_is_left(rows: Rows) -> 
     user, site = rows.world.user, rows.site
     group = site.create("security_group", user, name="own")["id"]
     network = site.create("network", user, name="own")["id"]
-    site.create("subnet", user, network_id=network, cidr="10.77.0.0/24", ip_version=4)
+    cidr = {"cidr": "10.77.0.0/24", "ip_version": 4}
+    subnet = site.create("subnet", user, network_id=network, **cidr)["id"]
     ports = [
         site.create("port", user, network_id=network, security_groups=[group]) for _ in range(2)
     ]
@@ -215,10 +216,10 @@ def test_a_port_that_runs_and_that_neutron_does_not_know_is_left(rows: Rows) -> 
     tables = ("Logical_Switch_Port", "Logical_Switch", "Port_Group", "ACL", "DHCP_Options")
     before = {one: rows.nb("--bare", "--columns=_uuid", "list", one).split() for one in tables}
     with site.database(write=True) as connection:  # nobody tells OVN
-        connection.execute(sa.text("PRAGMA foreign_keys = ON"))
         for table, one in (
             ("ports", runs),
             ("ports", idle),
+            ("subnets", subnet),
             ("securitygroups", group),
             ("networks", network),
         ):
