@@ -24,7 +24,7 @@ from isthmus.services import render, seed
 from isthmus.services.identity import USER_ADMIN, Identity
 
 #: A first build on a busy machine; seconds.
-BUILD_TIMEOUT_S = 300
+BUILD_TIMEOUT_S = 900
 KEYSTONE_DB = "keystone.db"
 #: Beside it: the ids of its users, by name.
 KEYSTONE_USERS = "users.json"
