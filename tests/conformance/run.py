@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import openstack
@@ -30,13 +32,22 @@ READER = """
 import json, subunit, sys, testtools
 seen = {}
 def note(test):
-    seen[test["id"]] = test["status"]
+    reason = test["details"].get("reason")
+    seen[test["id"]] = [test["status"], reason.as_text().strip() if reason else ""]
 result = testtools.StreamToDict(note)
 result.startTestRun()
 subunit.ByteStreamToStreamResult(sys.stdin.buffer, non_subunit_name="stdout").run(result)
 result.stopTestRun()
 print(json.dumps(seen))
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a test ended."""
+
+    status: str
+    reason: str  #: why it was skipped, as tempest says it
 
 
 def ensure_external(connection: openstack.connection.Connection, zone: str | None) -> str:
@@ -76,11 +87,6 @@ def workspace(folder: Path, cloud: str, region: str, zone: str | None) -> None:
     external = ensure_external(connection, zone)
     auth = connection.config.get_auth_args()
     extensions = sorted(extension.alias for extension in connection.network.extensions())
-    # A list of workspaces of its own: the person's would refuse a name that it has seen before.
-    listed = ["--workspace-path", str(folder.parent / "workspaces.yaml")]
-    subprocess.run(
-        [TEMPEST / "tempest", "init", *listed, str(folder)], check=True, capture_output=True
-    )
     settings = {
         "DEFAULT": {"log_file": "tempest.log"},
         "auth": {
@@ -122,6 +128,21 @@ def workspace(folder: Path, cloud: str, region: str, zone: str | None) -> None:
         "enforce_scope": {"neutron": "true", "keystone": "true"},
         "oslo_concurrency": {"lock_path": str(folder / "lock")},
     }
+    make_workspace(folder, settings)
+
+
+def make_workspace(folder: Path, settings: Mapping[str, Mapping[str, str]]) -> None:
+    """Make a workspace of tempest.
+
+    Args:
+        folder: where.
+        settings: its tempest.conf.
+    """
+    # A list of workspaces of its own: the person's would refuse a name that it has seen before.
+    listed = ["--workspace-path", str(folder.parent / "workspaces.yaml")]
+    subprocess.run(
+        [TEMPEST / "tempest", "init", *listed, str(folder)], check=True, capture_output=True
+    )
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict(settings)
     with (folder / "etc/tempest.conf").open("w") as handle:
@@ -140,8 +161,8 @@ def list_tests(folder: Path, regex: str) -> list[str]:
     return sorted(line for line in lines if line.startswith(("tempest.", "neutron_tempest_")))
 
 
-def run(folder: Path, tests: list[str]) -> dict[str, str]:
-    """Run tests in a workspace; gives the status of each by its id."""
+def run(folder: Path, tests: list[str]) -> dict[str, Ended]:
+    """Run tests in a workspace; gives how each ended, by its id."""
     environment, chosen = environ(), folder / "chosen.txt"
     chosen.write_text("\n".join(tests) + "\n")
     subprocess.run(
@@ -161,8 +182,8 @@ def run(folder: Path, tests: list[str]) -> dict[str, str]:
     answer = subprocess.run(
         [TEMPEST / "python", "-c", READER], input=stream, check=True, capture_output=True
     ).stdout
-    statuses: dict[str, str] = json.loads(answer)
-    return statuses
+    found: dict[str, list[str]] = json.loads(answer)
+    return {test: Ended(*said) for test, said in found.items()}
 
 
 def choose_again(tests: list[str], central: dict[str, str]) -> list[str]:
@@ -229,7 +250,8 @@ def main() -> int:
                 tests = list_tests(base / cloud, options.regex)
                 if cloud != "central":
                     tests = choose_again(tests, results["central"])
-                results[cloud] = run(base / cloud, tests)
+                ended = run(base / cloud, tests)
+                results[cloud] = {test: one.status for test, one in ended.items()}
             (base / f"{cloud}.json").write_text(json.dumps(results[cloud], indent=1))
         for cloud, statuses in results.items():
             counted = {

@@ -85,8 +85,8 @@ class Cloud:
 def cloud() -> Iterator[Cloud]:
     """Two sites with two hypervisors each, and a Nova each."""
     try:
-        check_machine(machine_tools(), compute=True)
-        request = request_compute()
+        check_machine(machine_tools(), compute=True, metadata=True)
+        request = request_compute(metadata=True)
     except (errors.Refused, errors.Unsupported) as refusal:
         lack(refusal.message)
     labs, name = open_labs(), new_name()
@@ -123,6 +123,18 @@ def test_the_console_shows_that_config_drive_and_user_data_came(cloud: Cloud) ->
         return "user data speaks on a" in text and "Metadata by config drive: a" in text
 
     until(told, timeout_s=60)
+
+
+def test_the_metadata_service_knows_each_server(cloud: Cloud) -> None:
+    """Both are on one network, which an agent of each site serves."""
+    url = "http://169.254.169.254/openstack/latest/meta_data.json"
+
+    def told(name: str) -> str:
+        return cloud.lab.servers.run(name, ["curl", "-s", "-m", "10", url])[1]
+
+    for site, name in (("site1", "a"), ("site2", "b")):
+        uuid = cloud.show(site, name)["id"]
+        until(lambda name=name, uuid=uuid: uuid in told(name), what=name, timeout_s=180)
 
 
 def test_a_server_that_is_stopped_answers_no_more_and_starts_again(cloud: Cloud) -> None:

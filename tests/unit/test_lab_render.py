@@ -1,5 +1,6 @@
 import configparser
 import contextlib
+import dataclasses
 import re
 import sqlite3
 import tomllib
@@ -195,6 +196,34 @@ def test_what_opens_one_tier_opens_no_other() -> None:
     assert held["site2"] == {"neutron-site2", "isthmus-site2"}
     lanes = {"isthmus-xjob-site1", "isthmus-xjob-site2"}
     assert held["central"] == {"neutron-central", "isthmus-xjob", *lanes}
+
+
+def test_each_hypervisor_has_a_metadata_agent_where_a_person_wants_them() -> None:
+    names = identity.user_names(["site1", "site2"], compute=True)
+    wanted = services.Setting(
+        plan=PLAN,
+        passwords={name: f"pw-{name}" for name in names},
+        users={name: f"id-of-{name}" for name in names},
+        keystone_dir=Path("/lab/keystone"),
+        paste=render_paste("keystone = cors request_id authtoken\n"),
+        flavour=dict.fromkeys(("central", "site1", "site2"), Flavour.LOCAL),
+        compute=True,
+        metadata=True,
+    )
+    site = PLAN.sites[1]
+    found = services.plan_tier(wanted, site)
+    home = PLAN.tier_dir(site)
+    assert read(found.files[home / "neutron.conf"])["ovn"]["ovn_metadata_enabled"] == "true"
+    agents = {one.name: one for one in found.late if one.name.endswith(".metadata")}
+    assert set(agents) == {f"{host.name}.metadata" for host in site.hypervisors}
+    for host in site.hypervisors:
+        conf = read(found.files[PLAN.host_dir(host) / "metadata.ini"])
+        assert conf["DEFAULT"]["metadata_proxy_shared_secret"] == "pw-nova-site2"
+        assert conf["DEFAULT"]["nova_metadata_host"] == str(site.address)
+        assert agents[f"{host.name}.metadata"].netns == host.netns
+    plain = services.plan_tier(dataclasses.replace(wanted, metadata=False), site)
+    assert read(plain.files[home / "neutron.conf"])["ovn"]["ovn_metadata_enabled"] == "false"
+    assert not [one for one in plain.late if one.name.endswith(".metadata")]
 
 
 def test_a_tier_on_mariadb_has_its_own() -> None:

@@ -91,6 +91,9 @@ def up(
     cells: Annotated[
         int, typer.Option(help="How many cells each Nova has; hosts are dealt out in turn.", min=1)
     ] = 1,
+    metadata: Annotated[
+        bool, typer.Option("--metadata", help="Neutron's metadata agent on each hypervisor.")
+    ] = False,
     timing: Annotated[
         bool, typer.Option("--timing", "-v", help="Say how long each phase took.")
     ] = False,
@@ -103,9 +106,10 @@ def up(
     if compute:
         from isthmus.wiring.compute.lab_nova import request_compute
 
-        request = request_compute(cells)
-    elif cells > 1:
-        raise typer.BadParameter("there are cells only with --compute", param_hint="--cells")
+        request = request_compute(cells, metadata=metadata)
+    elif cells > 1 or metadata:
+        hint = "--cells" if cells > 1 else "--metadata"
+        raise typer.BadParameter(f"{hint} is for labs with --compute", param_hint=hint)
     began = time.monotonic()
     progress = Progress(timing=timing)
     try:

@@ -33,6 +33,8 @@ COMPUTE_PROGRAMS: Mapping[str, str] = {
     **MARIADB_PROGRAMS,
     "rabbitmq-server": "rabbitmq-server",
 }
+#: What Neutron's metadata agent needs besides.
+METADATA_PROGRAMS: Mapping[str, str] = {"haproxy": "haproxy", "iptables-restore": "iptables"}
 _PROBE = "isthmus-probe"
 #: Free space that a lab needs for central and for each site, in MiB. A fresh lab of two sites has
 #: written 14 MiB; logs and databases grow.
@@ -41,12 +43,15 @@ _TIER_MIB = 16
 _MARIADB_MIB = 128
 
 
-def check_machine(tools: Tools, *, compute: bool = False, mariadb: bool = False) -> None:
+def check_machine(
+    tools: Tools, *, compute: bool = False, metadata: bool = False, mariadb: bool = False
+) -> None:
     """Make sure that a lab can be made here; `compute` for one with a Nova.
 
     Args:
         tools: of the machine.
         compute: whether the lab has a Nova.
+        metadata: whether its hypervisors have Neutron's metadata agent.
         mariadb: whether its Neutron is on MariaDB.
 
     Raises:
@@ -60,6 +65,8 @@ def check_machine(tools: Tools, *, compute: bool = False, mariadb: bool = False)
         needed |= MARIADB_PROGRAMS
     if compute:
         needed |= COMPUTE_PROGRAMS
+    if metadata:
+        needed |= METADATA_PROGRAMS
     missing = missing_programs(tools, needed)
     if missing:
         packages = " ".join(sorted({needed[name] for name in missing}))

@@ -108,7 +108,12 @@ class Labs:
 
         check_lab_name(name)
         folder = self.folder / name
-        check_machine(self._tools, compute=compute is not None, mariadb=mariadb)
+        check_machine(
+            self._tools,
+            compute=compute is not None,
+            metadata=compute is not None and compute.metadata,
+            mariadb=mariadb,
+        )
         self._check_absent(name)
         if compute is not None:
             compute.check(topology)

@@ -90,6 +90,7 @@ class Up:
         extras = extras or Extras()
         self._horizon, compute = extras.horizon, extras.compute
         self._mariadb = extras.mariadb
+        self._metadata = compute is not None and compute.metadata
         self._ledger = Ledger(plan.folder)
         self._setting: services.Setting
         self._compute = compute and Compute(
@@ -177,6 +178,7 @@ class Up:
             paste=render.render_paste(self._installed.paste_file.read_text()),
             flavour=flavour,
             compute=compute,
+            metadata=self._metadata,
             mariadb=self._mariadb,
         )
 

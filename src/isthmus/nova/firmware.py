@@ -1,10 +1,10 @@
 """What is done before a guest's own first process runs: its view of the machine. Pure: a script.
 
 A guest is for trying things, not for keeping people apart: it shares the machine's kernel. But its
-user data must not reach the machine by mistake. So it has its own processes, mounts and host name;
-the machine's files are there to be read alone; what it writes is in its memory; it sees neither the
-machine's devices nor the lab's folder; and its root may neither mount nor load modules nor open raw
-devices. Of the kernel's settings it may change those of its own network.
+user data must not reach the machine by mistake. So it has its own processes, mounts, terminals and
+host name; the machine's files are there to be read alone; what it writes is in its memory; it sees
+neither the machine's devices and passwords nor the lab's folder; and its root may neither mount nor
+load modules nor open raw devices. Of the kernel's settings it may change those of its own network.
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,13 @@ for device in null zero full random urandom tty; do
     mount -n --bind "/dev/$device" "/mnt/dev/$device"
 done
 ln -s /proc/self/fd /mnt/dev/fd
+mkdir /mnt/dev/pts
+mount -n -t devpts -o newinstance,ptmxmode=666,mode=620 guest /mnt/dev/pts
+ln -s pts/ptmx /mnt/dev/ptmx
+if [ -e /etc/shadow ]; then
+    (umask 077 && sed 's/:[^:]*/:*/' /etc/shadow >/mnt/shadow)
+    mount -n --bind /mnt/shadow /etc/shadow
+fi
 cut -d' ' -f5 /proc/self/mountinfo | sort -u | while read -r place; do
     case $place in
         /proc | /mnt*) ;;

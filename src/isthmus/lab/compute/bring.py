@@ -57,6 +57,7 @@ class ComputeRequest:
     files: ComputeFiles
     upload: UploadImage
     cells: int = 1
+    metadata: bool = False  #: whether hypervisors have Neutron's metadata agent
 
     def check(self, topology: Topology) -> None:
         """Make sure that no cell is without a hypervisor.

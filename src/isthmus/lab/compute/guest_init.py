@@ -2,8 +2,8 @@
 
 It is the content of the lab's image, so it stands alone: Python's own library and the programs of
 any Debian, nothing else. What it writes is the console of the server. It takes addresses from each
-interface's network as its config drive or the metadata service says, runs the user data, hears of
-interfaces that come and go, and ends on SIGTERM.
+interface's network as its config drive or the metadata service says, lets its owner in by SSH, runs
+the user data, hears of interfaces that come and go, and ends on SIGTERM.
 """
 
 import json
@@ -23,6 +23,20 @@ from typing import Any
 CONFIG_DRIVE = Path("/run/config-2/openstack/latest")
 METADATA = "http://169.254.169.254/openstack/latest"
 HOME = Path("/run/guest")
+SSHD = Path("/usr/sbin/sshd")
+#: `%` is the folder of what the guest has for itself.
+SSHD_CONFIG = """\
+HostKey %/host_key
+AuthorizedKeysFile %/authorized_keys
+PidFile none
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+StrictModes no
+UsePAM no
+PrintMotd no
+UseDNS no
+"""
 #: How long the metadata service is asked for, in seconds, and how long it has for an answer.
 METADATA_S = 30
 ANSWER_S = 10
@@ -169,6 +183,24 @@ def run_user_data(data: bytes) -> None:
     say(f"User data has run; exit code {done.returncode}")
 
 
+def start_sshd(keys: list[str]) -> None:
+    """Let the owners of keys in as root; where the machine has no sshd, nobody comes in."""
+    if not keys:
+        return
+    if not SSHD.exists():
+        say("Keys are of no use: this machine has no sshd (Debian: openssh-server)")
+        return
+    (HOME / "authorized_keys").write_text("".join(f"{key.strip()}\n" for key in keys))
+    host_key = HOME / "host_key"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host_key))
+    run("ssh-keygen", "-l", "-f", str(host_key))
+    config = HOME / "sshd_config"
+    config.write_text(SSHD_CONFIG.replace("%", str(HOME)))
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it is without privileges
+    words = [str(SSHD), "-D", "-e", "-f", str(config)]
+    subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+
+
 def say_addresses() -> None:
     """Write the addresses on the console, once each interface has one."""
     told = subprocess.run(
@@ -214,6 +246,7 @@ def boot() -> Interfaces:
         return found
     about = json.loads(metadata)
     say(f"Metadata by {source}: {about['name']}, {about['uuid']}")
+    start_sshd(list(about.get("public_keys", {}).values()))
     user_data = read("user_data")
     if user_data:
         run_user_data(user_data)

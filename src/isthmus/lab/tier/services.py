@@ -17,6 +17,7 @@ from isthmus.lab.plan import (
 from isthmus.lab.process.program import Program
 from isthmus.lab.tier.maker import Maker
 from isthmus.lab.tier.mariadb import NEUTRON, database_url, find_socket, plan_mariadb
+from isthmus.lab.tier.metadata import plan_agents
 from isthmus.lab.tier.template import KEYSTONE_DB, NEUTRON_DB
 from isthmus.model.topology import Hypervisor, Tier
 from isthmus.services import identity, logins, render
@@ -61,6 +62,7 @@ class Setting:
     paste: str  #: what every Neutron's api-paste.ini says
     flavour: Mapping[str, render.Flavour]  #: by tier
     compute: bool = False  #: whether the sites have a Nova
+    metadata: bool = False  #: whether hypervisors have an agent that hands on its metadata
     mariadb: bool = False  #: whether each tier's Neutron has a MariaDB, in the place of a file
 
 
@@ -152,6 +154,11 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
         early.append(make.northd())
         early += make.outside_host(tier)
         late = [make.maintenance(neutron_conf)]
+        if setting.metadata:
+            secret = setting.passwords[identity.nova_user(tier.name)]
+            for file, (text, program) in plan_agents(setting.plan, tier, secret).items():
+                files[file] = text
+                late.append(program)
     return TierServices(files=files, early=tuple(early), middle=tuple(middle), late=tuple(late))
 
 
@@ -236,7 +243,8 @@ def _say_more(setting: Setting, tier: Tier) -> render.Sections:
     """Say what not every Neutron has."""
     if tier.is_central:
         return _BY_DEFAULT
-    return _nova_events(setting, tier) if setting.compute else {}
+    more = _nova_events(setting, tier) if setting.compute else {}
+    return {**more, **({"ovn": {"ovn_metadata_enabled": True}} if setting.metadata else {})}
 
 
 def _nova_events(setting: Setting, site: Tier) -> render.Sections:

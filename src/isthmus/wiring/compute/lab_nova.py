@@ -9,11 +9,12 @@ from isthmus.lab.compute.bring import ComputeRequest
 from isthmus.lab.compute.services import ComputeFiles
 
 
-def request_compute(cells: int = 1) -> ComputeRequest:
+def request_compute(cells: int = 1, *, metadata: bool = False) -> ComputeRequest:
     """Find what the sites' Nova needs on this machine.
 
     Args:
         cells: how many each Nova has.
+        metadata: whether hypervisors have Neutron's metadata agent.
 
     Raises:
         Unsupported: Nova is not installed, or Glance is not.
@@ -25,4 +26,5 @@ def request_compute(cells: int = 1) -> ComputeRequest:
     )
     if not (files.nova_paste.exists() and files.glance_paste.exists()):
         raise errors.Unsupported("Nova and Glance are not installed; run: ./dev setup compute")
-    return ComputeRequest(files=files, upload=lab_cloud.upload_image, cells=cells)
+    upload = lab_cloud.upload_image
+    return ComputeRequest(files=files, upload=upload, cells=cells, metadata=metadata)
