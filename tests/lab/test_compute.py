@@ -4,6 +4,7 @@ The tests are the life of two servers, in order: what one leaves is what the nex
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -129,12 +130,13 @@ def test_the_metadata_service_knows_each_server(cloud: Cloud) -> None:
     """Both are on one network, which an agent of each site serves."""
     url = "http://169.254.169.254/openstack/latest/meta_data.json"
 
-    def told(name: str) -> str:
-        return cloud.lab.servers.run(name, ["curl", "-s", "-m", "10", url])[1]
+    def is_told(name: str, uuid: str) -> bool:
+        return uuid in cloud.lab.servers.run(name, ["curl", "-s", "-m", "10", url])[1]
 
     for site, name in (("site1", "a"), ("site2", "b")):
         uuid = cloud.show(site, name)["id"]
-        until(lambda name=name, uuid=uuid: uuid in told(name), what=name, timeout_s=180)
+        heard = functools.partial(is_told, name, uuid)
+        until(heard, what=f"{name} hears who it is", timeout_s=180)
 
 
 def test_a_server_that_is_stopped_answers_no_more_and_starts_again(cloud: Cloud) -> None:
