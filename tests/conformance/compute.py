@@ -102,7 +102,8 @@ def workspace(folder: Path, networks_at: str, *, call: bool) -> None:
     external = ensure_external(at, SITE if networks_at == "central" else None)
     auth = site.config.get_auth_args()
     extensions = sorted(extension.alias for extension in at.network.extensions())
-    version = next(one for one in site.compute.get("/", microversion=None).json()["versions"])
+    versions = site.compute.get_endpoint_data()
+    assert versions is not None
     off = dict.fromkeys(("cinder", "swift", "horizon"), "false")
     on = dict.fromkeys(("nova", "glance", "neutron"), "true")
     settings: dict[str, Mapping[str, str]] = {
@@ -125,8 +126,8 @@ def workspace(folder: Path, networks_at: str, *, call: bool) -> None:
             "flavor_ref": FLAVORS[0],
             "flavor_ref_alt": FLAVORS[1],
             "min_compute_nodes": "2",
-            "min_microversion": version["min_version"],
-            "max_microversion": version["version"],
+            "min_microversion": ".".join(map(str, versions.min_microversion)),
+            "max_microversion": ".".join(map(str, versions.max_microversion)),
             "hypervisor_type": "isthmus",
         },
         "compute-feature-enabled": {name: str(does) for name, does in FEATURES.items()},

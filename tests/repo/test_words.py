@@ -73,6 +73,7 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "desired state: a snapshot is an image's, or a transaction's",
         (
             "docs/adr/0014-*",
+            "tests/conformance/compute*",
             "src/isthmus/neutron/db/sqlite.py",
             "src/isthmus/store/local/mapping.py",
             "src/isthmus/store/sql/clock.py",
