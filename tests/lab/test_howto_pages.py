@@ -56,12 +56,23 @@ def test_a_page_does_as_it_says_and_leaves_nothing(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
+    type_page(lab, client, page, tmp_path, record_property)
+
+
+def type_page(
+    lab: OpenLab,
+    client: Path,
+    page: str,
+    folder: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Type a page, and see that nothing is left of it."""
     steps = parse_page((DOCS / page).read_text())
     cleaning = [step for step in steps if step.section == CLEAN_UP]
     assert cleaning, f"{page} ends with a section {CLEAN_UP!r}"
     assert steps[-len(cleaning) :] == cleaning
     before = list_ids(lab)
-    shell = Shell(tmp_path, environment(lab, client))
+    shell = Shell(folder, environment(lab, client))
     took = {}
     try:
         for step in steps:
@@ -78,6 +89,7 @@ def test_a_page_does_as_it_says_and_leaves_nothing(
     print(json.dumps(took, indent=1))  # noqa: T201
     assert made, "the page has made nothing"
     expect_gone(lab, made, page)
+    assert lab.ledger.read().guests == {}
     assert lab.servers.list_rows() == []
     Person(lab.plan).agree()
 
