@@ -1,10 +1,14 @@
 """What the holdings of both tiers have in common, so that an audit can compare them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.db import rbac_db_models as rbac
+from neutron.db.models import securitygroup
+from neutron.db.qos import models as qos
+from neutron.services.trunk import models as trunk
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
@@ -13,7 +17,7 @@ from oslo_db import exception as db_exc
 from isthmus import errors
 from isthmus.federation.digest import pick_limit
 from isthmus.model.resource import RESOURCES, Resource
-from isthmus.neutron.api import listing, named
+from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.db.session import reading
 from isthmus.neutron.db.witness import Witness
@@ -21,6 +25,14 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease
 from isthmus.store.ports import datapath
 from isthmus.store.tiers import epoch, mapping
+
+_PORTS = models_v2.Port.__table__
+_BINDINGS = securitygroup.SecurityGroupPortBinding.__table__
+_RULES = securitygroup.SecurityGroupRule.__table__
+_TRUNKS = trunk.Trunk.__table__
+_SUBPORTS = trunk.SubPort.__table__
+_OF_PORT = qos.QosPortPolicyBinding.__table__
+_OF_NETWORK = qos.QosNetworkPolicyBinding.__table__
 
 #: Reads one part of a tier's holdings, of these networks only; of all where the list is empty.
 Part = Callable[[list[str]], Any]
@@ -178,8 +190,35 @@ def collect_mappings(networks: list[str]) -> list[listing.Row]:
         ids += [*_find_ids("get_subnets", networks), *_find_ids("get_ports", networks)]
     with reading(n_context.get_admin_context()) as connection:
         if ids is not None:
-            ids += named.list_named(connection, networks)
+            ids += _list_named(connection, networks)
         return listing.to_rows(mapping.list_rows(connection, ids), None)
+
+
+def _list_named(connection: sa.Connection, networks: list[str]) -> set[str]:
+    """List the ids of what networks and their ports name besides each other.
+
+    Args:
+        connection: of the tier's database.
+        networks: their ids.
+
+    Returns:
+        Security groups of the ports, groups and address groups in rules of those, QoS policies, and
+        trunks with a parent or a subport there.
+    """
+    return {one for query in _select(networks) for one in connection.scalars(query) if one}
+
+
+def _select(networks: list[str]) -> Iterator[sa.Select[Any]]:
+    ports = sa.select(_PORTS.c.id).where(_PORTS.c.network_id.in_(networks))
+    of_ports = _BINDINGS.c.port_id.in_(ports)
+    groups = sa.select(_BINDINGS.c.security_group_id).where(of_ports).distinct()
+    yield groups
+    for column in (_RULES.c.remote_group_id, _RULES.c.remote_address_group_id):
+        yield sa.select(column).where(_RULES.c.security_group_id.in_(groups)).distinct()
+    yield sa.select(_OF_PORT.c.policy_id).where(_OF_PORT.c.port_id.in_(ports)).distinct()
+    yield sa.select(_OF_NETWORK.c.policy_id).where(_OF_NETWORK.c.network_id.in_(networks))
+    yield sa.select(_TRUNKS.c.id).where(_TRUNKS.c.port_id.in_(ports))
+    yield sa.select(_SUBPORTS.c.trunk_id).where(_SUBPORTS.c.port_id.in_(ports)).distinct()
 
 
 def collect_datapaths(networks: list[str]) -> list[listing.Row]:
