@@ -23,6 +23,7 @@ PAGES = (
     "external.md",
     "floating-ip.md",
     "provider.md",
+    "shared-fabric.md",
     "trunk.md",
     "qos.md",
     "names.md",

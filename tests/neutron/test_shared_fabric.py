@@ -185,6 +185,24 @@ def test_a_port_of_the_other_site_is_known_and_reached_over_the_fabric(
     until(lambda: not lsp_exists(site_ovn, port["id"]), what="it is gone")
 
 
+def test_an_address_of_a_subnet_that_has_yet_to_come_is_asked_for(
+    pair: Pair, physical: str
+) -> None:
+    """The network is there ahead of use, and the site fetches its subnet as a port names it."""
+    central, site = pair.central, pair.site
+    user = tenant(uuid.uuid4().hex)
+    network = ask(central, physical, [], **{ID: 46, "project_id": user.project}).only()["id"]
+    pair.settle()
+    subnet = central.create("subnet", user, network_id=network, cidr="10.46.0.0/24", ip_version=4)
+    wanted = [{"subnet_id": subnet["id"], "ip_address": "10.46.0.201"}]
+    port = site.create("port", user, network_id=network, fixed_ips=wanted)
+    assert port["fixed_ips"] == wanted
+    assert site.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
+    pair.settle()
+    drop(central, network)
+    pair.settle()
+
+
 def lsp_exists(ovn: OvnDatabases, name: str) -> bool:
     words = ("--bare", "--columns=name", "find", "Logical_Switch_Port", f"name={name}")
     return bool(ovn.nbctl(*words).strip())

@@ -236,6 +236,10 @@ class LocalPlugin(Limiting):
             self._learn_policy(context, port)
             if not complete:
                 self._complete(port["network_id"], port["project_id"])
+                with db_api.CONTEXT_READER.using(context):  # of subnets that have just come, too
+                    outside = self.addresses.find_outside(
+                        context.session.connection(), port["network_id"], addresses
+                    )
             if unknown:
                 self._learn_groups(context, port, unknown)
             for subnet_id, address in outside:
