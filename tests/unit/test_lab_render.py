@@ -220,6 +220,7 @@ def test_each_hypervisor_has_a_metadata_agent_where_a_person_wants_them() -> Non
         conf = read(found.files[PLAN.host_dir(host) / "metadata.ini"])
         assert conf["DEFAULT"]["metadata_proxy_shared_secret"] == "pw-nova-site2"
         assert conf["DEFAULT"]["nova_metadata_host"] == str(site.address)
+        assert conf["AGENT"]["root_helper"] == "env", "what it starts has the lab's mark"
         assert agents[f"{host.name}.metadata"].netns == host.netns
     plain = services.plan_tier(dataclasses.replace(wanted, metadata=False), site)
     assert read(plain.files[home / "neutron.conf"])["ovn"]["ovn_metadata_enabled"] == "false"

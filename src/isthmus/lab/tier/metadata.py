@@ -38,6 +38,8 @@ def _render(plan: LabPlan, site: Tier, host: Hypervisor, secret: str) -> str:
                 "nova_metadata_port": METADATA_PORT,
                 "metadata_proxy_shared_secret": secret,
             },
+            # sudo, its default, takes away the lab's mark, by which `down` knows haproxies.
+            "AGENT": {"root_helper": "env"},
             "ovs": {"ovsdb_connection": f"unix:{home}/db.sock"},
             "ovn": {"ovn_sb_connection": f"tcp:{site.address}:{SOUTHBOUND_PORT}"},
             "oslo_concurrency": {"lock_path": home / "metadata" / "lock"},
