@@ -22,7 +22,7 @@ def draw_booted(seed: int) -> dict[str, Any]:
     whole = not in_placement and dice.random() < 0.5
     cloud = {
         "seed": seed,
-        "cpu_ratio": dice.choice((1.0, 2.0, 4.0)),
+        "cpu_ratio": dice.choice((1.0, 1.5, 2.0)),
         "ram_ratio": dice.choice((1.0, 1.0, 1.5)),
         "in_placement": in_placement,
         "aliases": {name: dice.choice(POLICIES) for name in DEVICES if name != "pf" or whole},
@@ -134,10 +134,10 @@ def _make_device(
 
 def _draw_flavor(dice: random.Random, number: int, cloud: dict[str, Any]) -> dict[str, Any]:
     specs: dict[str, str] = {}
-    vcpus, ram = dice.choice((1, 1, 2)), 512 * dice.choice((1, 1, 2, 3))
+    vcpus, ram = dice.choice((1, 1, 2)), 1024 * dice.choice((1, 1, 2, 3))
     if any(host["nodes"] for host in cloud["hosts"]) and dice.random() < 0.6:
         nodes = dice.choice((1, 1, 1, 2))
-        vcpus, ram = dice.choice((1, 1, 2)) * nodes, 512 * dice.choice((1, 2)) * nodes
+        vcpus, ram = dice.choice((1, 1, 2)) * nodes, 1024 * dice.choice((1, 2)) * nodes
         specs |= _draw_numa(dice, nodes)
         if "hw:mem_page_size" in specs:
             ram = 1024 * nodes

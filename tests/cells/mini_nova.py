@@ -1,9 +1,10 @@
 """A whole Nova with Placement in one process: its own code, databases and schedulers; no guests.
 
-API, super conductor, scheduler, a conductor's part and any number of nova-computes are Nova's
-managers, in cells with databases of their own; Placement is its WSGI application. What is left out
-is what they reach each other by: a message is a call (of arguments that were serialised), and what
-Nova puts into threads is done at once. Networks and images are as simple as they can be.
+API, super conductor, scheduler, conductors of cells and any number of nova-computes are Nova's
+managers, in cells with databases of their own; Placement is its WSGI application. What is left
+out is what they reach each other by: messages are calls, of arguments that were serialised, and
+those that nobody waits for stand in one queue (`drain`). What Nova puts into threads is done at
+once. Networks and images are as simple as they can be.
 
 It is a program of its own that imports this file: Nova's options and ours do not go together.
 """
@@ -14,6 +15,7 @@ import contextlib
 import json
 import shutil
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,12 +82,6 @@ class Networks:
 
         return objects.NetworkMetadata(physnets=set(), tunneled=False), [], None
 
-    def has_extended_resource_request_extension(self, *_: Any, **__: Any) -> bool:
-        return False
-
-    def instance_has_extended_resource_request(self, *_: Any, **__: Any) -> bool:
-        return False
-
     def allocate_for_instance(self, _context: Any, instance: Any, *_: Any, **__: Any) -> Any:
         from nova.network import model
 
@@ -94,12 +90,11 @@ class Networks:
     def get_instance_nw_info(self, context: Any, instance: Any, **_: Any) -> Any:
         return self.allocate_for_instance(context, instance)
 
-    def nothing(self, *_: Any, **__: Any) -> None:
-        """Do nothing."""
-
-    setup_networks_on_host = setup_instance_network_on_host = nothing
-    cleanup_instance_network_on_host = deallocate_for_instance = nothing
-    unbind_ports = migrate_instance_start = migrate_instance_finish = nothing
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Answer nothing to all else: there is no such port, extension or need."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda *_, **__: None
 
 
 class Images:
@@ -181,6 +176,13 @@ class Client:
         return True
 
     def call(self, context: Any, method: str, **words: Any) -> Any:
+        return self._send(context, method, words)()
+
+    def cast(self, context: Any, method: str, **words: Any) -> None:
+        self.nova.sent.append(self._send(context, method, words))
+
+    def _send(self, context: Any, method: str, words: dict[str, Any]) -> Callable[[], Any]:
+        """Serialise a message; return what takes it and gives the answer."""
         from nova import context as nova_context
         from oslo_messaging.rpc import dispatcher  # type: ignore[import-untyped]
 
@@ -193,18 +195,21 @@ class Client:
         other = nova_context.RequestContext.from_dict(
             json.loads(json.dumps(context.to_dict(), default=str))
         )
-        with inside():
-            got = {key: self.serializer.deserialize_entity(other, one) for key, one in sent.items()}
-            try:
-                found = getattr(manager, method)(other, **got)
-            except dispatcher.ExpectedException as exc:
-                raise exc.exc_info[1] from None
-        return self.serializer.deserialize_entity(
-            context, json.loads(json.dumps(self.serializer.serialize_entity(other, found)))
-        )
 
-    def cast(self, context: Any, method: str, **words: Any) -> None:
-        self.call(context, method, **words)
+        def take() -> Any:
+            with inside():
+                got = {
+                    key: self.serializer.deserialize_entity(other, one) for key, one in sent.items()
+                }
+                try:
+                    found = getattr(manager, method)(other, **got)
+                except dispatcher.ExpectedException as exc:
+                    raise exc.exc_info[1] from None
+            return self.serializer.deserialize_entity(
+                context, json.loads(json.dumps(self.serializer.serialize_entity(other, found)))
+            )
+
+        return take
 
 
 class MiniNova:
@@ -225,6 +230,9 @@ class MiniNova:
         self.cell_of: dict[str, str] = {}
         self.computes: dict[str, Any] = {}
         self.managers: dict[str, Any] = {}
+        self.conductors: dict[str, Any] = {}  #: of cells
+        self.sent: deque[Callable[[], Any]] = deque()  #: messages that nobody waits for
+        self.current = ""  #: the cell whose service runs now
         self.networks = Networks()
         self._make_databases()
         self._replace()
@@ -375,12 +383,16 @@ class MiniNova:
         return mapping
 
     def add_cell(self, name: str) -> None:
-        """Add a cell, and have everybody know it."""
+        """Add a cell with its conductor, and have everybody know it."""
         from nova import context
+        from nova.conductor import manager as conductor
         from nova.db.main import models as main
 
         self._make_tables(name, main.BASE.metadata)
         self._map_cell(name, str(uuid.uuid5(uuid.NAMESPACE_DNS, name)))
+        with self.inside(name):
+            own = conductor.ConductorManager(host=f"conductor-{name}")
+        self.conductors[name] = own.additional_endpoints[0]
         context.CELLS = []
         self.managers["scheduler"].host_manager.refresh_cells_caches()
 
@@ -390,10 +402,17 @@ class MiniNova:
         from nova.db.main import api as main
 
         before, main.context_manager = main.context_manager, self.cells[cell][1]
+        outside, self.current = self.current, cell
         try:
             yield
         finally:
-            main.context_manager = before
+            main.context_manager, self.current = before, outside
+
+    def drain(self) -> None:
+        """Have messages taken until there are none left; what one raises is its own affair."""
+        while self.sent:
+            with contextlib.suppress(Exception):
+                self.sent.popleft()()
 
     def find_manager(self, target: Any) -> tuple[Any, Callable[[], Any]]:
         """Return who takes the messages of a target, and where its database is."""
@@ -401,7 +420,8 @@ class MiniNova:
             host = target.server
             return self.computes[host], lambda: self.inside(self.cell_of[host])
         if target.topic == "conductor" and getattr(target, "namespace", "") == "compute_task":
-            return self.task, lambda: self.inside("cell0")
+            own = self.current if self.current in self.conductors else "cell0"
+            return self.conductors.get(own, self.task), lambda: self.inside(own)
         return self.managers[target.topic], lambda: self.inside("cell0")
 
     def add_host(self, cell: str, host: str, driver: Callable[[Any], Any]) -> None:
@@ -477,6 +497,7 @@ class MiniNova:
             security_groups=[],
             scheduler_hints={},
         )
+        self.drain()
         return str(made[0].uuid)
 
     def delete(self, server: str) -> None:
@@ -487,6 +508,7 @@ class MiniNova:
         with context.target_cell(self.admin, mapping.cell_mapping) as inside:
             one = objects.Instance.get_by_uuid(inside, server)
             self.api.delete(inside, one)
+        self.drain()
 
     def show(self, server: str) -> dict[str, Any]:
         """Tell where a server is, and how it is; the fault of one that failed."""

@@ -37,6 +37,8 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "changelog.d/11.*",
             "docs/adr/0077-*",
             "docs/adr/0078-*",
+            "docs/adr/0114-*",
+            "docs/explanation/capacity.md",
             "docs/howto/cells.md",
             "docs/howto/lab.md",
             "pyproject.toml",

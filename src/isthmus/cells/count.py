@@ -258,9 +258,31 @@ def _count_groups(arrays: Arrays, request: Request, tally: Tally, taken: dict[st
             subsets = [(one,) for one in members]
             for one, other in itertools.combinations(members, 2):
                 _doubt(arrays, tally, (one.slots > 0) & (other.slots > 0))
+        best = np.full(len(arrays.hosts), UNBOUNDED, dtype=np.int64)
         for chosen in subsets:
             label = " and ".join(sorted({name for one in chosen for name in one.group.resources}))
-            tally.bound(label, _count_cut(arrays, chosen))
+            counts = _count_cut(arrays, chosen)
+            tally.bound(label, counts)
+            best = np.minimum(best, counts)
+        tally.exact &= best <= _count_sure(arrays, members, best)
+
+
+def _count_sure(arrays: Arrays, members: list[_Kind], best: Counts) -> Counts:
+    """Return how many fit each host whichever providers Nova takes, of `best` if it takes the best.
+
+    Nova takes the first way that Placement names, and that may use up for one group what another
+    one needs.
+    """
+    size, groups = len(arrays.hosts), sum(one.count for one in members)
+    sure = best
+    for one in members:
+        serving = (one.slots > 0) & (arrays.host_of >= 0)
+        host, at_once = arrays.host_of[serving], np.minimum(one.at_once[serving], groups)
+        total = _sum_at(host, one.slots[serving], size) // groups
+        limited = np.bincount(host[at_once < groups], minlength=size) > 0
+        forced = (_sum_at(host, at_once, size) == groups) & (len(members) == 1)
+        sure = np.minimum(sure, np.where(limited, np.where(forced, best, 0), total))
+    return sure
 
 
 def _doubt(arrays: Arrays, tally: Tally, providers: Flags) -> None:
