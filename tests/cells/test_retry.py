@@ -52,6 +52,14 @@ def test_a_server_is_built_in_the_other_cell(tmp_path: Path) -> None:
 
 
 @pytest.mark.stress  # a Nova each
+def test_nova_alone_makes_an_error_of_it(tmp_path: Path) -> None:
+    """When this fails, Nova has learned it, and ours can go."""
+    last = run(tmp_path, "nova")["last"]
+    assert (last["cell"], last["state"], last["tried"]) == ("cell1", "error", ["a1", "a2"])
+    assert "Exhausted all hosts" in last["fault"]
+
+
+@pytest.mark.stress
 def test_a_cell_whose_conductor_is_novas_shows_the_error_for_a_moment(tmp_path: Path) -> None:
     found = run(tmp_path, "super")
     assert found["first"]["state"] == "error"
@@ -65,3 +73,22 @@ def test_where_no_cell_can_build_it_it_is_an_error(tmp_path: Path) -> None:
     assert last["tried"] == ["a1", "a2", "b1"]
     assert (last["allocated"], last["quota"]) == ([], 1)
     assert "Exhausted all hosts" in last["fault"]
+
+
+@pytest.mark.stress
+def test_what_nobody_takes_away_in_time_is_an_error(tmp_path: Path) -> None:
+    last = run(tmp_path, "patience")["last"]
+    assert (last["cell"], last["state"], last["quota"]) == ("cell1", "error", 1)
+
+
+@pytest.mark.stress
+def test_what_is_deleted_meanwhile_is_not_built(tmp_path: Path) -> None:
+    found = run(tmp_path, "deleted")
+    assert (found["bound"], found["tried"]) == ({}, ["a1", "a2"])
+    assert (found["rows"], found["allocated"], found["quota"]) == ({}, [], 0)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("number", [3, 6, 12])
+def test_interrupted_anywhere_it_goes_on(tmp_path: Path, number: int) -> None:
+    check_built(run(tmp_path, f"crash{number}")["last"])
