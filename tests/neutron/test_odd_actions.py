@@ -14,7 +14,7 @@ from tests.neutron.test_odd_bodies import paths, put
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
-    from isthmus.neutron.api import actions
+    from isthmus.neutron.api.body import actions
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from neutron_lib.api import validators
 
-from isthmus.neutron.api import request_body
+from isthmus.neutron.api.body import request_body
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ A key that is not here is not shown, and a body that has it is refused.
 from typing import Any
 
 from isthmus.model.resource import RESOURCES, ResourceType
-from isthmus.neutron.api import request_body
+from isthmus.neutron.api.body import request_body
 
 Attributes = dict[str, dict[str, Any]]
 

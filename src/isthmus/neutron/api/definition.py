@@ -6,8 +6,9 @@ from typing import Any
 import webob.exc
 from neutron.api.v2 import resource_helper
 
-from isthmus.neutron.api import policies, request_body
+from isthmus.neutron.api import policies
 from isthmus.neutron.api.attributes import Attributes
+from isthmus.neutron.api.body import request_body
 from neutron import policy
 
 #: Aliases: which of the two a server has tells which tier it is.

@@ -26,7 +26,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.journal import crash
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
-from isthmus.neutron.api import actions
+from isthmus.neutron.api.body import actions
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, presence, reporting, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling

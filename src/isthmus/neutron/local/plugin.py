@@ -21,7 +21,7 @@ from isthmus import errors
 from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.api import actions
+from isthmus.neutron.api.body import actions
 from isthmus.neutron.api.faults import to_fault, translated
 from isthmus.neutron.db import freed, guard, interfaces, isolation, sqlite
 from isthmus.neutron.local import quota

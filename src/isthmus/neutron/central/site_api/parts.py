@@ -12,7 +12,7 @@ from typing import Any
 from isthmus import errors
 from isthmus.model.form import is_number
 from isthmus.model.site import Site
-from isthmus.neutron.api.request_body import MOST_NESTED, is_nested_deeper
+from isthmus.neutron.api.body.request_body import MOST_NESTED, is_nested_deeper
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.tiers import parts as store
 
