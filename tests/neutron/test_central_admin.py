@@ -384,6 +384,7 @@ def test_the_holdings_tell_all_of_a_network(central: CentralServer) -> None:
     assert [one["id"] for one in found["ports"]] == [port["id"]]
     assert [one["chassis"] for one in found["locations"]] == ["chassis-1"]
     assert {one["site"] for one in found["leases"]} == {"site1", "site2"}
-    assert {"network", "subnet", "port"} == {one["type"] for one in found["mappings"]}
+    kinds = {one["type"] for one in found["mappings"]}
+    assert kinds == {"network", "subnet", "port", "security_group"}  # those that its ports name
     (part,) = central.call("GET", path + "&fields=datapaths").only()
     assert set(part) == {"datapaths"}
