@@ -131,12 +131,12 @@ _WAYS: dict[str, Callable[[Place, User], Reply]] = {
     ),
     "addresses": lambda p, u: p.put(
         f"address-groups/{p.addresses}/add_addresses",
-        {"address_group": {"addresses": ["198.51.100.1/32"]}},
+        {"addresses": ["198.51.100.1/32"]},
         u,
     ),
     "addresses gone": lambda p, u: p.put(
         f"address-groups/{p.addresses}/remove_addresses",
-        {"address_group": {"addresses": ["192.0.2.1/32"]}},
+        {"addresses": ["192.0.2.1/32"]},
         u,
     ),
     "address group gone": lambda p, u: p.delete(f"address-groups/{p.addresses}", u),
