@@ -188,6 +188,7 @@ def test_what_neutron_takes_is_taken(central: CentralServer, said: str, kept: st
         ("remove_extraroutes", {"router": {"routes": [{"destination": "x", "nexthop": "y"}]}}, ""),
         ("add_router_interface", {}, ""),
         ("add_external_gateways", {"router": {}}, ""),
+        ("remove_external_gateways", {"router": {"external_gateways": {}}}, ""),  # openstackclient
         ("remove_prefixes", {}, ""),
         ("add_subports", {"sub_ports": [{"segmentation_id": "x"}]}, ""),
     ],
