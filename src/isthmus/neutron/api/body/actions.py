@@ -48,8 +48,6 @@ def _list(form: _Form) -> _Form:
     """Return the form of a list whose items have a form."""
 
     def check(value: Any) -> str:
-        if value == {}:  # of openstackclient, which names nothing so; Neutron takes it
-            return ""
         if not isinstance(value, list):
             return f"{repr(value)[:100]} is not a list"
         return next((wrong for one in value if (wrong := form(one))), "")
@@ -84,6 +82,9 @@ _GATEWAY = _object(
     {"network_id": _text}, {"enable_snat": _flag, "external_fixed_ips": _list(_FIXED_IP)}
 )
 _GATEWAYS = _object({"router": _object({}, {"external_gateways": _list(_GATEWAY)})})
+_ALL: Mapping[str, Any] = {
+    "router": {"external_gateways": {}}
+}  #: how openstackclient asks for all to be removed
 _SUBPORT = _object({}, {"segmentation_type": _plain, "segmentation_id": _plain})
 _SUBPORTS = _object({"sub_ports": _list(_SUBPORT)})
 #: By the name of an action.
@@ -98,7 +99,7 @@ FORMS: Mapping[str, _Form] = {
     "remove_extraroutes": _object({"router": _object({"routes": _list(_ROUTE_GONE)})}),
     "add_external_gateways": _GATEWAYS,
     "update_external_gateways": _GATEWAYS,
-    "remove_external_gateways": _GATEWAYS,
+    "remove_external_gateways": lambda body: "" if body == _ALL else _GATEWAYS(body),
     "add_subports": _SUBPORTS,
     "remove_subports": _SUBPORTS,
 }
