@@ -33,9 +33,9 @@ def read_devices(aliases: Iterable[str], *, in_placement: bool) -> DeviceRules:
         policy = spec.pop("numa_policy", "") or _LEGACY
         if kind := spec.pop("device_type", ""):
             spec["dev_type"] = kind
-        if (moves := spec.pop("live_migratable", "")) != "":
-            spec["live_migratable"] = str(moves.lower() in {"1", "t", "true", "on", "y", "yes"})
-            spec["live_migratable"] = spec["live_migratable"].lower()
+        if moves := spec.pop("live_migratable", ""):
+            is_true = moves.lower() in {"1", "t", "true", "on", "y", "yes"}
+            spec["live_migratable"] = "true" if is_true else "false"
         known = found.get(name)
         specs = (*known.specs, spec) if known else (spec,)
         found[name] = DeviceAlias(name, known.policy if known else policy, specs)
