@@ -11,25 +11,23 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models.external_net import ExternalNetwork as _External
-from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
-from isthmus.federation.router_reach import Reach
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, What
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import Site, SiteName, SiteState
+from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.caller import record_event
-from isthmus.neutron.central import home, zone
+from isthmus.neutron.central import home
 from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.provider_network import fabric
-from isthmus.neutron.central.router import exit_decision, joined
+from isthmus.neutron.central.provider_network import where
+from isthmus.neutron.central.router import answered, exit_decision, joined
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
@@ -38,9 +36,6 @@ from isthmus.store.tiers import mapping
 from isthmus.store.tiers.locked import LockedObjects
 
 LOG = logging.getLogger(__name__)
-
-#: Network types that can be stretched: those whose packets OVN tunnels itself.
-_STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,57 +74,10 @@ def get_allowed(site: Site, network_id: str) -> dict[str, Any]:
     network: dict[str, Any] = found[0]
     with reading(n_context.get_admin_context()) as connection:
         if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network_id]):
-            _check_type(network)
+            where.check_type(network)
         else:
-            _check_new_at(connection, site, network)
+            where.check_new_at(connection, site, network)
     return network
-
-
-def _check_new_at(connection: sa.Connection, site: Site, network: dict[str, Any]) -> None:
-    """Check that a network may come to a site.
-
-    Raises:
-        Unsupported: its type cannot be stretched.
-        Conflict: its hints or its fabric exclude the site, or the site accepts no new networks.
-    """
-    check_may_be_at(connection, site, network)
-    if site.state is not SiteState.ENABLED:
-        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
-
-
-def check_may_be_at(connection: sa.Connection, site: Site, network: dict[str, Any]) -> None:
-    """Check that a network can be at a site, or ever have been there.
-
-    Raises:
-        Unsupported: its type cannot be stretched.
-        Conflict: its hints or its fabric exclude the site.
-    """
-    _check_type(network)
-    if fabric.is_provider(network):
-        fabric.check_site(connection, site, network)
-    hints = network.get("availability_zone_hints") or []
-    if not zone.serves(site, hints):
-        raise errors.Conflict(
-            f"network {network['id']} is for zones {', '.join(hints)}; site {site.name} serves "
-            f"{', '.join(site.availability_zones)}"
-        )
-
-
-def _check_type(network: dict[str, Any]) -> None:
-    """Check that a network can be stretched.
-
-    Raises:
-        Unsupported: its type cannot be stretched.
-    """
-    kind = network.get("provider:network_type")
-    if fabric.is_provider(network):
-        return
-    external = network.get("router:external")
-    if kind not in _STRETCHED_TYPES or external:
-        raise errors.Unsupported(
-            f"network {network['id']} is {'external and ' if external else ''}{kind}: geneve and "
-            "vxlan networks can be stretched, and flat and VLAN ones, external or not, be at a site"
-        )
 
 
 def bring(
@@ -249,7 +197,7 @@ def extend_within(connection: sa.Connection, name: SiteName, network_ids: Collec
     ]
     for network_id in sorted(missing):
         network = joined.describe_network(connection, network_id)
-        _check_new_at(connection, site, network)
+        where.check_new_at(connection, site, network)
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network_id, group_ids=groups, told=True)
         _extend(connection, component.locked_networks, name, plan)
@@ -312,7 +260,7 @@ def spread(
     for network, site in missing:
         _check_joined(connection, network, site)
     if extends and (anew or missing):
-        _check_answered_once(connection, component, reach)
+        answered.check_once(connection, component, reach)
     for network, site in missing:
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
@@ -370,40 +318,12 @@ def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site
         Unsupported, Conflict: it may not; says that a router is the reason.
     """
     try:
-        _check_new_at(connection, site, network)
+        where.check_new_at(connection, site, network)
     except errors.Refused as error:
         raise type(error)(
             f"a router joins network {network['id']} with networks that are at site {site.name}, "
             f"where it would have to be as well: {error.message}"
         ) from error
-
-
-def _check_answered_once(
-    connection: sa.Connection, component: joined.Component, reach: Reach
-) -> None:
-    """Check that no router would answer at several sites on a fabric that they share.
-
-    An anycast gateway is answered at home. On a shared fabric every site's would be heard.
-
-    Raises:
-        Conflict: one would.
-    """
-    places = {one: {*there} for one, there in component.present.items()}
-    for network_id, name in reach.missing:
-        places.setdefault(network_id, set()).add(name)
-    found = {
-        network_id: (router.id, sites)
-        for router in component.routers
-        for network_id in router.network_ids
-        if len(sites := places.get(network_id, set()) & reach.routers[router.id]) > 1
-    }
-    for network_id in sorted(fabric.find_on_fabrics(connection, found)):
-        router_id, sites = found[network_id]
-        raise errors.Conflict(
-            f"router {router_id} would answer on network {network_id} at sites "
-            f"{', '.join(sorted(sites))}, which share its fabric: give the router or the network "
-            "one site's zone as its hint, or let a router of the fabric join it"
-        )
 
 
 def default_groups(project_ids: Iterable[str | None]) -> set[str]:

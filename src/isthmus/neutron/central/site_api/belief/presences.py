@@ -16,6 +16,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.outgoing import along
+from isthmus.neutron.central.provider_network import where
 from isthmus.neutron.central.router import joined
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -108,7 +109,7 @@ def check_may_be_at(context: Any, site: Site, network_id: str) -> None:
     """
     network = directory.get_plugin().get_network(context, network_id)
     with reading(context) as connection:
-        presence.check_may_be_at(connection, site, network)
+        where.check_may_be_at(connection, site, network)
 
 
 def find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:
