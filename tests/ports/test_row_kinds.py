@@ -17,7 +17,7 @@ import pytest
 from tests.ports.row_kinds.case import Case, lay_chassis, lay_port, lay_switch
 
 from isthmus.clients.ovsdb import ovn_connection
-from isthmus.dataplane import defer
+from isthmus.dataplane import defer, holdings
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
 from isthmus.dataplane.kind.exits.forward import Forward, PutForward, RemoveForward, place_forward
@@ -161,6 +161,21 @@ def test_what_differs_is_found_and_mended(kind: Kind[Any, Any], case: Case, rows
     # Each write is idempotent: another process may do the same a moment later.
     assert apply_plan(rows, plan) == []
     assert case.holds(settle(rows, tables))
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_a_site_tells_what_differs_and_what_of_it_waits(kind: Kind[Any, Any], case: Case) -> None:
+    ovn, tables = MemoryOvn(OLD_NORTHD).rows, case.tables()
+    assert ovn.sb.commit([Lay(case.southbound)]) == []
+    assert ovn.nb.commit([Lay(case.northbound)]) == []
+    plan, before = compare(ovn, tables)
+    with tables.reading() as source:
+        desired = read_desired(source, Scope.everything(source.networks()), before)
+        trust = source.trust()
+    later = defer.split(plan, desired, before, {}, trust)[1]
+    drift = holdings.collect(ovn, tables)["drift"]
+    assert [one["change"] for one in drift] == list(map(str, plan.changes))
+    assert sorted(one["change"] for one in drift if one["waits"]) == sorted(map(str, later.changes))
 
 
 @pytest.mark.parametrize(("kind", "case"), CASES)

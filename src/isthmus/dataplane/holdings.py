@@ -78,7 +78,7 @@ def collect(rows: OvnRows, tables: SiteTables, part: Part | None = None) -> dict
             {"port_id": port_id, "network_id": network_id, "key": key}
             for port_id, (network_id, key) in sorted(keys.items())
         ],
-        "drift": plans.list_drift(plan, frozenset(later)),
+        "drift": plans.list_drift(plan, later),
     }
 
 

@@ -96,6 +96,8 @@ def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, A
         plan: what differs.
         waiting: which of it waits until the site has recovered.
     """
+    # A change need not be hashable: what it is about may hold a mapping.
+    told = {(one.code, str(one)) for one in waiting}
     return [
         {
             "code": one.code,
@@ -103,7 +105,7 @@ def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, A
             "id": one.subject,
             "change": str(one),
             "without": _describe_consequence(one),
-            "waits": one in waiting,
+            "waits": (one.code, str(one)) in told,
         }
         for one in plan.changes
     ]
