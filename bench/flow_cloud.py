@@ -33,6 +33,11 @@ class Guest:
     cidr: str = ""
     pair: str = ""
     public: str = ""
+    site: str = ""
+    host: str = ""
+    mac: str = ""
+    tap: str = ""
+    six: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class Cloud:
         self.nets: list[tuple[str, str, str]] = []  #: id, subnet, prefix
         self.floating: list[dict[str, Any]] = []
         self.external = ""
+        self.exit_site = ""
         self.busy: dict[str, set[int]] = {}  #: ports where somebody else answers, by guest
 
     def lay(self) -> None:
@@ -181,7 +187,7 @@ class Cloud:
                 self._rule(group, direction=direction, **more)
 
     def _rule(self, group: str, **fields: Any) -> None:
-        rule = {"security_group_id": group, "ethertype": "IPv4", **fields}
+        rule = {"security_group_id": group, "ethertype": "IPv4"} | fields
         with contextlib.suppress(Exception):  # the same was drawn twice
             self.side.call("POST", "security-group-rules", security_group_rule=rule)
 

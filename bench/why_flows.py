@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +50,31 @@ class Tally:
     undetermined: int = 0
     hasty: int = 0  #: packet and verdict differed at first, and agreed when asked again
     wrong: list[str] = field(default_factory=list)
+    hinders: Counter[str] = field(default_factory=Counter)  #: what is told of flows that pass
+
+    def add(self, found: Diagnosis, came: bool, said: str, *, last: bool) -> bool:
+        """Add a flow; tells whether verdict and packet differ.
+
+        Args:
+            found: the verdict.
+            came: whether the packet was answered.
+            said: what stands in the list of those that differ.
+            last: whether it was sent before, and they differed.
+        """
+        self.flows += not last
+        self.passed += came and not last
+        codes = [each.verdict.code for each in found.blockers]
+        if found.word is Word.UNDETERMINED:
+            self.undetermined += not last
+        elif (found.word in _PASSES) is not came:
+            if last:
+                self.wrong.append(f"{said}: packet {came}, {found.word} {codes}")
+            return True
+        elif last:
+            self.hasty += 1
+        elif found.word is Word.DEGRADED:
+            self.hinders.update({*codes})
+        return False
 
     @property
     def share(self) -> float:
@@ -99,18 +125,8 @@ def compare(cloud: Cloud, ways: Ways, tally: Tally, said: str) -> None:
         recorded = Recorded(read_dump(ways))
         differ = []
         for one in (each for each in asked if each in came):
-            found = ask(recorded, one)
-            tally.flows += not last
-            tally.passed += came[one] and not last
-            if found.word is Word.UNDETERMINED:
-                tally.undetermined += not last
-            elif (found.word in _PASSES) is not came[one]:
+            if tally.add(ask(recorded, one), came[one], f"{said}: {one}", last=last):
                 differ.append(one)
-                if last:
-                    codes = [each.verdict.code for each in found.blockers]
-                    tally.wrong.append(f"{said}: {one}: packet {came[one]}, {found.word} {codes}")
-            elif last:
-                tally.hasty += 1
     # So that the next round finds no neighbour that it has taken an address from.
     for guest in cloud.guests:
         inside(guest.netns, "ip", "neigh", "flush", "all")
@@ -170,5 +186,7 @@ def main() -> int:
             seed += 1
     say_machine("after")
     told = tally.flows - tally.undetermined
+    print(f"{tally.passed} passed; told of those that did: {dict(tally.hinders)}; undetermined "
+          f"{tally.undetermined}, agreed when asked again {tally.hasty}")  # fmt: skip
     print(f"verdict equals packet in {tally.share:.4%} of {told} flows; target {TARGET:.1%}")
     return 0 if tally.share >= TARGET else 1

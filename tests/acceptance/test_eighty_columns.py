@@ -207,7 +207,7 @@ def list_commands(*, long: bool) -> Iterator[tuple[str, ...]]:
     """List the commands that show something of the cloud, as the help knows them."""
     for noun, module, _, panel in main.SUB_APPS:
         # They need OVN, a file to write, and a database of a tier.
-        if panel != "Cloud" or noun in {"why", "check", "explain", "gather", "restored"}:
+        if panel != "Cloud" or noun in {"why", "check", "explain", "gather", "pairs", "restored"}:
             continue
         command: Any = typer.main.get_command(importlib.import_module(f"isthmus.cli.{module}").app)
         verbs = getattr(command, "commands", {None: command})

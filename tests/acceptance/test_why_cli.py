@@ -184,6 +184,54 @@ def test_a_watch_prints_what_has_come_and_what_has_gone(shell: Shell) -> None:
         assert [one["code"] for one in last["gone"]] == ["port.binding_failed"]
 
 
+def test_a_site_is_read_as_who_may_read_it_or_it_is_said_that_nobody_was_let_in(
+    shell: Shell,
+) -> None:
+    words = ("why", "web", "db", "tcp/443")
+    whole = shell.data(*words, code=4)
+    for number, site in enumerate(shell.cloud.sites.values(), start=1):
+        site.only = f"of-{number}"
+        entry = json.loads(json.dumps(shell.entries["central"]))
+        entry["auth"]["username"] = site.only
+        shell.entries[f"own-{number}"] = {**entry, "region_name": site.name}
+    shell.path.write_text(yaml.safe_dump({"clouds": shell.entries}))
+    own = ("--site-cloud", "site1=own-1", "--site-cloud", "site2=own-2")
+    shell.cloud.callers.clear()
+    with_own = shell.data(*words, *own, code=4)
+    keys = ("verdict", "path", "blockers", "source", "target")
+    times = re.compile(r" at [0-9:]+Z")
+    said, told = (
+        times.sub("", json.dumps([one[key] for key in keys])) for one in (whole, with_own)
+    )
+    assert told == said
+    assert {one for one in shell.cloud.callers if one[0] != "v3"} == {
+        ("central", "admin"), ("site1", "of-1"), ("site2", "of-2")
+    }  # fmt: skip
+    lacking = shell.data(*words, "--site-cloud", "site1=own-1", code=4)
+    refused = {
+        one["place"] for one in lacking["not_looked_at"]
+        if one["source"] == "Neutron" and "requires authentication" in one["reason"]
+    }  # fmt: skip
+    assert refused == {"site2"}, lacking["not_looked_at"]
+    shell.run(*words, "--site-cloud", "site1", code=2, says="it is SITE=CLOUD")
+    shell.run(*words, "--site-cloud", "site1=nobody", code=2, says="nobody")
+
+
+def test_all_pairs_are_told_now_and_from_a_dump(shell: Shell, tmp_path: Path) -> None:
+    file = str(tmp_path / "one.dump")
+    shell.run("gather", file)
+    found = shell.data("pairs", "tcp/443")
+    assert (found["ports"], found["verdicts"]) == (2, {"blocked": 2})
+    assert {one["code"] for one in found["not_reachable"]} == {"policy.egress.none"}
+    asked = "isthmus why port-web port-db tcp/443"
+    assert asked in [one["ask"] for one in found["not_reachable"]]
+    again = shell.data("pairs", "tcp/443", "--network", "net1", "--from", file)
+    assert {**again, "as_of": ""} == {**found, "as_of": ""}
+    shell.run("pairs", says="Not looked at: OVN northbound site1")
+    shell.run("pairs", "--network", "another", "--from", file, code=2, says="no network 'another'")
+    shell.run("pairs", "tcp", code=2, says="lacks its port")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

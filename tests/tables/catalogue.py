@@ -69,7 +69,7 @@ WITHIN = (
     Fault("the metadata agent hangs", "metadata.agent_behind"),
     Fault("no route to metadata", "dhcp.no_metadata_route dhcp.other_metadata_route"),
     Fault("metadata does not reach Nova", "metadata.nova_refuses"),
-    Fault("cloud-init has no source"),
+    Fault("cloud-init has no source", "metadata.no_source"),
     Fault("no name server", "dhcp.no_name_server"),
     Fault("no router advertisement, or of another mode",
           "lrp.no_advertisement lrp.other_advertisement"),

@@ -291,7 +291,7 @@ def _host(cloud: Grown, host: str) -> Iterator[Piece]:
                             "ofports": [3, 9]}]  # fmt: skip
     yield *here, "counter", [{"name": "upcalls-missed", "value": 9000},
                              {"name": "upcalls-lost", "value": 2}]  # fmt: skip
-    for table in ("log", "certificate", "neighbour", "bridge_flow", "tracked"):
+    for table in ("log", "certificate", "neighbour", "bridge_flow", "tracked", "console"):
         yield *here, table, []
     yield *here, "conntrack", [{"count": 70, "most": 3_000_000}]
     yield *here, "route", [{"to": _tunnel(cloud, one), "dev": "br-phys", "mtu": 1500}

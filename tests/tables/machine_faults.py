@@ -27,6 +27,10 @@ def logged(daemon: str, what: str, count: int) -> Break:
     return add(H1, "log", daemon=daemon, what=what, count=count, last="it said so")
 
 
+def booted(port: str) -> Break:
+    return add(H1, "console", port=port, count=2, last="it said so")
+
+
 def tunnel(**said: str) -> Break:
     return put(H1, "Interface", "name", "ovn-1", bfd_status=said)
 
@@ -150,6 +154,7 @@ MACHINE: dict[str, Case] = {
         logged("neutron-ovn-metadata-agent", "nova", 4),
         logged("neutron-ovn-metadata-agent", "nova", 0),
     ),
+    "metadata.no_source": Case(booted(A), booted("another")),
     "mtu.geneve_header": Case(underlay(1492), underlay(1500)),
     "agent.dead": Case(
         agent("OVN Controller agent", "h1", alive=False),

@@ -179,6 +179,7 @@ def _host(host: str) -> dict[str, list[dict[str, Any]]]:
         "counter": [{"name": "upcalls-missed", "value": 9000}, {"name": "upcalls-lost", "value": 2},
                     {"name": "datagrams", "value": 70000}, {"name": "checksum-errors", "value": 1}],
         "log": [], "certificate": [], "neighbour": [], "bridge_flow": [], "tracked": [],
+        "console": [],
     }  # fmt: skip
 
 

@@ -57,6 +57,14 @@ def log(*minutes: int) -> list[str]:
     ]  # fmt: skip
 
 
+SERVER = "6d0f3fd6-8f5b-4b3a-9f60-0d5f1b1f3c11"
+CONSOLE = """[   9.1] cloud-init[612]: Cloud-init v. 24.1 running 'init'
+[  61.7] cloud-init[612]: util.py[WARNING]: No instance datasource found! Likely bad things to come!
+[  70.2] ci-info: ssh-rsa AAAAB3Nza root@nobody, password: hunter2
+[  71.0] cloud-init[701]: Datasource DataSourceNone.  Up 71 seconds
+"""
+
+
 class Host:
     """A hypervisor of ML2/OVS that has lost a bridge's flows, with one port of OVN's zones."""
 
@@ -66,7 +74,8 @@ class Host:
             {"name": "br-ex", "ports": "p3", "external_ids": {}},
         ],
         "Port": [{"_uuid": f"p{n}", "interfaces": f"i{n}"} for n in (1, 2, 3)],
-        "Interface": [{"_uuid": "i1", "name": "tap1", "ofport": 3},
+        "Interface": [{"_uuid": "i1", "name": "tap1", "ofport": 3,
+                       "external_ids": {"iface-id": "a", "vm-uuid": SERVER}},
                       {"_uuid": "i2", "name": "int-br-ex", "ofport": []},
                       {"_uuid": "i3", "name": "phy-br-ex", "ofport": 1}],
         "SSL": [{"certificate": "/etc/c.pem", "ca_cert": "/etc/ca.pem"}],
@@ -91,6 +100,10 @@ class Host:
         return json.dumps([{"dst": "10.0.0.6", "lladdr": "FA:16:3E:00:00:06"}, {"dst": "10.0.0.7"}])
 
     def read_file(self, path: str) -> str:
+        if path.endswith("/console.log"):
+            if "docker" not in path:
+                raise errors.NotFound("none")
+            return CONSOLE
         return SNMP if path.startswith("/proc") else PEM
 
     def read_log(self, daemon: str) -> list[str]:
@@ -127,6 +140,14 @@ def test_what_a_hypervisor_says_beside_ports() -> None:
     assert [(one["target"], one["target_port"]) for one in tables["tracked"]] == [
         ("10.0.0.6", 443), ("10.0.0.8", None)
     ]  # fmt: skip
+
+
+def test_of_a_console_only_what_settles_a_cause_is_kept() -> None:
+    (row,) = read(Host(), "a")["console"]
+    assert (row["port"], row["count"]) == ("a", 2)
+    assert "DataSourceNone" in row["last"]
+    assert "hunter2" not in str(row)
+    assert read(Host(), "b")["console"] == []
 
 
 @pytest.mark.parametrize("text", ["", "no certificate", PEM[:200], PEM.replace("MII", "AAA")])

@@ -39,6 +39,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("why", "diagnose.why", "Why one end does not reach another, and what repairs it.", "Cloud"),
     ("gather", "diagnose.gather", "Write what `why` reads into a file, without secrets.", "Cloud"),
     ("check", "diagnose.check", "Look for faults at all sites, without a question.", "Cloud"),
+    ("pairs", "diagnose.pairs", "Which servers reach which, all pairs of them.", "Cloud"),
     ("explain", "diagnose.explain", "How an object is realised, down to the tap.", "Cloud"),
     ("cell", "compute.cell", "Cells of Nova: how they stand, what fits, their servers.", "Hosts"),
     ("lab", "lab", "A whole cloud on this machine.", "Lab"),

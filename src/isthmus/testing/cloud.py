@@ -31,6 +31,7 @@ class CloudSite:
     batches: list[list[Item]] = field(default_factory=list)
     sequences: list[int] = field(default_factory=list)
     cut: bool = False  #: hangs up on everybody
+    only: str = ""  #: who may ask; empty for everybody
     gate: threading.Event | None = None  #: an apply waits for it
     waiting: threading.Event = field(default_factory=threading.Event)  #: an apply has come
     refuse: Callable[[Item], ItemResult | None] = lambda _: None
@@ -120,7 +121,6 @@ class Cloud(ThreadingHTTPServer):
             body: the JSON that came with it, or None.
             caller: the name of the user whose token came with it.
         """
-        del caller
         url = urlsplit(target)
         head, _, rest = url.path.strip("/").partition("/")
         if head == "v3":
@@ -129,6 +129,8 @@ class Cloud(ThreadingHTTPServer):
             links = [{"rel": "self", "href": f"{self.url}/{head}/v2.0/"}]
             return 200, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]}
         plural = rest.removeprefix("v2.0").strip("/")
+        if head in self.sites and self.sites[head].only not in ("", caller):
+            return 401, {"error": {"message": "The request you have made requires authentication."}}
         if head in self.sites:
             return self._site(self.sites[head], method, plural, parse_qs(url.query), body)
         return self._central(method, plural, parse_qs(url.query), body)

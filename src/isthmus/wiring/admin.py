@@ -27,6 +27,10 @@ class Admin:
         """Open central's client."""
         return self._cloud.open_client(name=CENTRAL)
 
+    def open_own(self, name: str) -> NeutronClient:
+        """Open the client of a site that the entry itself is of."""
+        return self._cloud.open_client(name=name)
+
     def open_site(self, name: str, region: str) -> NeutronClient:
         """Open a site's client, with the person's own token."""
         return self._cloud.open_client(name=name, region=region)

@@ -16,6 +16,7 @@ from isthmus.cli.diagnose.ways import (
     Identity,
     Lab,
     Remotes,
+    SiteClouds,
     SshOption,
     Timeout,
     open_clouds,
@@ -52,6 +53,7 @@ Interval = Annotated[
 @app.command()
 def check(
     ovn: Remotes = None,
+    site_cloud: SiteClouds = None,
     ssh: Hosts = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
@@ -86,7 +88,7 @@ def check(
             found, name = examine(recorded), recorded.lab
     else:
         hosts = parse_hosts(ssh, identity, ssh_option)
-        ways = open_clouds(os_cloud, ovn, lab, hosts)
+        ways = open_clouds(os_cloud, ovn, lab, hosts, site_cloud)
         read, name = partial(read_all, ways, timeout), ways.lab
         found = examine_lasting(read)
         if watch:

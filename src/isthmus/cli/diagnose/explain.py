@@ -16,6 +16,7 @@ from isthmus.cli.diagnose.ways import (
     Identity,
     Lab,
     Remotes,
+    SiteClouds,
     SshOption,
     Timeout,
     open_clouds,
@@ -50,6 +51,7 @@ def explain(
         ),
     ],
     ovn: Remotes = None,
+    site_cloud: SiteClouds = None,
     ssh: Hosts = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
@@ -73,7 +75,7 @@ def explain(
     from isthmus.diagnose.explain.whole import explain as explain_object
 
     hosts = parse_hosts(ssh, identity, ssh_option)
-    found = _read(dump, lambda: open_clouds(os_cloud, ovn, lab, hosts), timeout)
+    found = _read(dump, lambda: open_clouds(os_cloud, ovn, lab, hosts, site_cloud), timeout)
     with reading(str(dump)) if dump else contextlib.nullcontext():
         document = to_document(explain_object(found, asked), found.lab)
     if picture is not None:

@@ -11,6 +11,7 @@ from isthmus.cli.diagnose.ways import (
     Identity,
     Lab,
     Remotes,
+    SiteClouds,
     SshOption,
     Timeout,
     open_clouds,
@@ -28,6 +29,7 @@ def gather(
         Path, typer.Argument(metavar="FILE", help="Where to write; it must not be there yet.")
     ],
     ovn: Remotes = None,
+    site_cloud: SiteClouds = None,
     ssh: Hosts = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
@@ -42,7 +44,7 @@ def gather(
     """
     from isthmus.diagnose.dump.file import write_new_file
 
-    ways = open_clouds(os_cloud, ovn, lab, parse_hosts(ssh, identity, ssh_option))
+    ways = open_clouds(os_cloud, ovn, lab, parse_hosts(ssh, identity, ssh_option), site_cloud)
     dump = write_new_file(file, lambda: read_all(ways, timeout))
     rows = sum(len(found) for tables in dump.tables.values() for found in tables.values())
     render.note(f"{file}: {rows} rows of {len(dump.tables)} sources, as of {dump.at}.")

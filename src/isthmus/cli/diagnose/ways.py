@@ -19,6 +19,14 @@ Remotes = Annotated[
     list[str] | None,
     typer.Option("--ovn", metavar="SITE=NB,SB", help="Where a site's OVN databases answer."),
 ]
+SiteClouds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--site-cloud",
+        metavar="SITE=CLOUD",
+        help="Read a site as this entry of clouds.yaml, not as you are at central. Repeatable.",
+    ),
+]
 Lab = Annotated[
     str,
     typer.Option(envvar="ISTHMUS_LAB_NAME", help="Lab whose hypervisors and databases to read."),
@@ -53,7 +61,13 @@ def say_time() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%H:%M:%SZ")
 
 
-def open_clouds(cloud: str, ovn: Sequence[str] | None, lab: str, ssh: "SshTargets") -> "Ways":
+def open_clouds(
+    cloud: str,
+    ovn: Sequence[str] | None,
+    lab: str,
+    ssh: "SshTargets",
+    site_clouds: Sequence[str] | None = None,
+) -> "Ways":
     """Open ways to central, the sites, their OVN and hypervisors; nobody is called.
 
     Args:
@@ -61,6 +75,7 @@ def open_clouds(cloud: str, ovn: Sequence[str] | None, lab: str, ssh: "SshTarget
         ovn: SITE=NB,SB for each site whose OVN is read by an address.
         lab: name of a lab; empty for that of the clouds.yaml in use.
         ssh: which hypervisors are read over ssh.
+        site_clouds: SITE=CLOUD for each site that has credentials of its own.
 
     Raises:
         Invalid: an option has another form.
@@ -68,7 +83,7 @@ def open_clouds(cloud: str, ovn: Sequence[str] | None, lab: str, ssh: "SshTarget
     """
     from isthmus.wiring.diagnose.ways import Ways
 
-    return Ways(cloud, parse_remotes(ovn or []), lab, ssh)
+    return Ways(cloud, parse_remotes(ovn or []), lab, ssh, parse_site_clouds(site_clouds or []))
 
 
 def read_all(ways: "Ways", timeout_s: float) -> "Dump":
@@ -92,6 +107,21 @@ def parse_hosts(
     if not texts and (identity or options):
         raise errors.Invalid("--identity and --ssh-option are for --ssh: say which hypervisors")
     return parse_targets(texts or (), identity=identity, options=options or ())
+
+
+def parse_site_clouds(texts: Sequence[str]) -> dict[str, str]:
+    """Read SITE=CLOUD.
+
+    Raises:
+        Invalid: one has another form.
+    """
+    found = {}
+    for text in texts:
+        site, _, cloud = text.partition("=")
+        if not (site and cloud):
+            raise errors.Invalid(f"--site-cloud {text!r}: it is SITE=CLOUD, such as site2=berlin")
+        found[site] = cloud
+    return found
 
 
 def parse_remotes(texts: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -17,6 +17,7 @@ from isthmus.cli.diagnose.ways import (
     Identity,
     Lab,
     Remotes,
+    SiteClouds,
     SshOption,
     Timeout,
     open_clouds,
@@ -60,6 +61,7 @@ def why(
     ] = "icmp",
     family: Annotated[int, typer.Option(help="4 or 6; what both ends have if not given.")] = 0,
     ovn: Remotes = None,
+    site_cloud: SiteClouds = None,
     ssh: Hosts = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
@@ -95,7 +97,7 @@ def why(
         raise errors.Invalid(f"--family {family}: it is 4 or 6")
     wanted = parse_service(service)
     hosts = parse_hosts(ssh, identity, ssh_option)
-    with _opening(dump, lambda: open_clouds(os_cloud, ovn, lab, hosts)) as ways:
+    with _opening(dump, lambda: open_clouds(os_cloud, ovn, lab, hosts, site_cloud)) as ways:
         asked = _Question(ways, source, target, wanted, family, timeout, (probe, capture))
         found = asked.ask()
         if fix:

@@ -103,6 +103,22 @@ def check_nova(look: Look) -> Iterator[Verdict]:
         )
 
 
+def check_source(look: Look) -> Iterator[Verdict]:
+    """Yield a guest that has found neither metadata nor a disk with it when it started."""
+    end = look.sender
+    row = look.world.find(Source.HOST, end.host, "console", port=end.id)
+    if row is not None:
+        yield degraded(
+            "metadata.no_source",
+            Subject(end.id, "port", end.site),
+            f"the guest of port {end.label} has found no source of its keys and host name when it "
+            "started: it goes on without them",
+            look.evidence(Source.HOST, end.host, f"console log: {row.get('last')}"),
+            f"openstack server reboot {end.port.get('device_id') or 'SERVER'}   # once metadata "
+            "answers; or give it a disk: openstack server create --config-drive True ...",
+        )
+
+
 CHECKS = (
     Check(name="metadata agent", hop=Hop.SENDER_TAP, run=check_agent, needs=(Need.SENDER_SB,),
           skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
@@ -112,6 +128,9 @@ CHECKS = (
           needs=(Need.SENDER_NEUTRON, Need.SENDER_SB, Need.SENDER_HOST),
           skips=lambda look: from_a_site(look) or on_a_host(look), vital=False),
     Check(name="Nova behind metadata", hop=Hop.SENDER_TAP, run=check_nova,
+          needs=(Need.SENDER_HOST,), skips=lambda look: from_a_site(look) or on_a_host(look),
+          vital=False),
+    Check(name="what the guest said", hop=Hop.SENDER_TAP, run=check_source,
           needs=(Need.SENDER_HOST,), skips=lambda look: from_a_site(look) or on_a_host(look),
           vital=False),
 )  # fmt: skip

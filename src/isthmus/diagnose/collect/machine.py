@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from isthmus import errors
+from isthmus.diagnose.collect.console import list_consoles
 from isthmus.diagnose.collect.protocols import Hypervisor, Kept
 from isthmus.diagnose.collect.tasks import Task
 from isthmus.diagnose.evaluate.certificate import read_end
@@ -41,7 +42,9 @@ _MOST_ROUTERS, _MOST_ENTRIES, _MOST_ZONES = 50, 100, 64
 #: Ends of names of zones that are no port's.
 _OF_ROUTERS = ("_snat", "_dnat")
 #: Tables that are made here: a dump has them as they are.
-MADE = ("bridge", "counter", "log", "certificate", "neighbour", "bridge_flow", "tracked")
+MADE = (
+    "bridge", "counter", "log", "certificate", "neighbour", "bridge_flow", "tracked", "console",
+)  # fmt: skip
 
 
 def tasks(
@@ -67,6 +70,7 @@ def tasks(
     yield task("neighbours of routers", "neighbour", lambda: [*_neighbours(found)])
     yield task("flows of bridges", "bridge_flow", lambda: [*_bridge_flows(found, towards)])
     yield task("marked connections", "tracked", lambda: [*_tracked(found, own)])
+    yield task("consoles of guests", "console", lambda: [*list_consoles(found, own)])
 
 
 def _bridges(found: Hypervisor) -> Iterator[Row]:

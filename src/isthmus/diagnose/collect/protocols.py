@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from isthmus.diagnose.world import Row
+from isthmus.diagnose.world import Row, Source
 from isthmus.facts.ovsdb import Select
 
 
@@ -72,6 +72,14 @@ class Kept(Protocol):
         Raises:
             Unsupported: it was not read then.
         """
+
+
+@runtime_checkable
+class Held(Protocol):
+    """Ways in to what is there already: each answer comes at once, and nobody is waited for."""
+
+    def get_rows(self, source: Source, place: str, table: str) -> Any:
+        """Return the rows of a table."""
 
 
 class WaysIn(Protocol):

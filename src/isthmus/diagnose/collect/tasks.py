@@ -55,7 +55,9 @@ class Gathered:
     unseen: list[Unseen] = field(default_factory=list)
 
 
-def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Gathered:
+def gather(
+    tasks: Sequence[Task], deadline: float, now: Callable[[], str], *, threads: bool = True
+) -> Gathered:
     """Ask all sources at the same time, until all are done or the time is over.
 
     Each source is asked one thing after the other: an API that has to validate a fresh token does
@@ -66,6 +68,7 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
         tasks: what to read.
         deadline: on the clock of `time.monotonic`.
         now: gives the time that rows bear.
+        threads: whether to ask at the same time; of a dump each answer is there at once.
     """
     lock = threading.Lock()
     answers: dict[int, Tables | errors.IsthmusError] = {}
@@ -83,10 +86,13 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
             with lock:
                 answers[number] = answer
 
-    threads = [threading.Thread(target=run, args=(mine,), daemon=True) for mine in _share(tasks)]
-    for thread in threads:
+    if not threads:
+        run(range(len(tasks)))
+        return _sort(tasks, answers, now())
+    running = [threading.Thread(target=run, args=(mine,), daemon=True) for mine in _share(tasks)]
+    for thread in running:
         thread.start()
-    for thread in threads:
+    for thread in running:
         thread.join(max(0.0, deadline - time.monotonic()))
     with lock:
         came = dict(answers)

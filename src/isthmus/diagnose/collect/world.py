@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.diagnose.collect import around, machine, neutron, ovn, router_rows
 from isthmus.diagnose.collect import host as host_facts
-from isthmus.diagnose.collect.protocols import WaysIn
+from isthmus.diagnose.collect.protocols import Held, WaysIn
 from isthmus.diagnose.collect.resolve import Found, resolve_end
 from isthmus.diagnose.collect.routers import RouterFacts, list_sites
 from isthmus.diagnose.collect.tasks import Gathered, Task, gather
@@ -19,6 +22,7 @@ from isthmus.diagnose.world import Row, Source, Unseen, World
 from isthmus.model.dataplane.ovn import TRANSIT_PREFIX
 from isthmus.model.site import CENTRAL, SiteState
 
+_T = TypeVar("_T")
 #: The part of the time that is left for hypervisors, which are asked last.
 _FOR_HOSTS = 0.4
 
@@ -61,7 +65,8 @@ def collect_scene(
         IsthmusError: central does not answer.
     """
     deadline = time.monotonic() + timeout_s
-    found, known, homes = _find_ends(ways, (source, target), service)
+    threads = not isinstance(ways, Held)
+    found, known, homes = _find_ends(ways, (source, target), service, threads)
     chosen = family or _choose_family(found)
     routers = RouterFacts(ways.api)
     if _may_route(found, known["subnet"]):
@@ -69,7 +74,7 @@ def collect_scene(
         routers.collect(known["port"], known["subnet"], asked)
     rows = _Rows(ways, known, routers, homes)
     first_deadline = deadline - timeout_s * _FOR_HOSTS
-    seen = gather([*rows.central(), *rows.sites()], first_deadline, now)
+    seen = gather([*rows.central(), *rows.sites()], first_deadline, now, threads=threads)
     seen.unseen += [*rows.unseen, *routers.unseen]
     world = World(dict(seen.seen), tuple(seen.unseen))
     ends = [
@@ -78,22 +83,35 @@ def collect_scene(
     ]
     ends[1] = _place_router(ends[1], ends[0], Fabric(world))
     there, back = plan_legs(world, ends[0], ends[1], service, chosen)
-    world = _add_hosts(ways, world, (*there, *back), deadline, now)
+    world = _add_hosts(ways, world, (*there, *back), (deadline, now), threads)
     return Scene(world, ends[0], ends[1], chosen)
 
 
+class _AtOnce(Executor):
+    """Does what it is given before it goes on."""
+
+    @override
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        done: Future[_T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except errors.IsthmusError as error:
+            done.set_exception(error)
+        return done
+
+
 def _find_ends(
-    ways: WaysIn, asked: tuple[str, str], service: Service
+    ways: WaysIn, asked: tuple[str, str], service: Service, threads: bool
 ) -> tuple[list[Found], dict[str, Sequence[Row]], list[str]]:
     """Find both ends; gives them, the tables that were read for that, and the sites of the ends."""
-    with ThreadPoolExecutor(max_workers=3) as threads:
-        listed = threads.submit(ways.api.list, "site")
-        found = list(threads.map(lambda one: resolve_end(ways, one, service), asked))
+    with ThreadPoolExecutor(max_workers=3) if threads else _AtOnce() as at_work:
+        listed = at_work.submit(ways.api.list, "site")
+        found = list(at_work.map(lambda one: resolve_end(ways, one, service), asked))
         ports = [one.port for one in found if one.port]
         _require_way(found, asked)
         ids = sorted({row["network_id"] for row in ports})
-        networks = threads.submit(ways.api.list, "network", id=ids)
-        subnets = threads.submit(ways.api.list, "subnet", network_id=ids)
+        networks = at_work.submit(ways.api.list, "network", id=ids)
+        subnets = at_work.submit(ways.api.list, "subnet", network_id=ids)
         mapped = dict(zip((one["id"] for one in ports), _find_homes(ways, ports), strict=True))
         homes = [one.site or mapped.get(one.port.get("id"), "") for one in found]
         known: dict[str, Sequence[Row]] = {
@@ -276,7 +294,11 @@ def _place_router(end: End, other: End, fabric: Fabric) -> End:
 
 
 def _add_hosts(
-    ways: WaysIn, world: World, legs: Sequence[Way], deadline: float, now: Callable[[], str]
+    ways: WaysIn,
+    world: World,
+    legs: Sequence[Way],
+    clock: tuple[float, Callable[[], str]],
+    threads: bool,
 ) -> World:
     """Read the hypervisors of all legs: their ends, and those that have the gateways."""
     unseen: list[Unseen] = []
@@ -300,7 +322,7 @@ def _add_hosts(
             continue
         tasks += host_facts.tasks(host, found, tunnels=[*tunnels], towards=[*towards])
         tasks += machine.tasks(host, found, own=sorted(own[host]), towards=sorted(others[host]))
-    seen: Gathered = gather(tasks, deadline, now)
+    seen: Gathered = gather(tasks, *clock, threads=threads)
     return replace(
         world,
         seen={**world.seen, **seen.seen},

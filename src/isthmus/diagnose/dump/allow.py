@@ -210,6 +210,7 @@ _HOST: Mapping[str, Columns] = {
     "bridge": {"name": word, "interfaces": some(word), "ofports": some(number)},
     "counter": {"name": word, "value": number},
     "log": {**_words("daemon", "what"), "count": number, "last": said},
+    "console": {**_words("port"), "count": number, "last": said},
     "certificate": {**_words("path", "not_after"), "days": number},
     "tracked": {**_words("port", "protocol", "source", "target"), "target_port": number},
     "neighbour": _words("router_id", "ip", "mac"),

@@ -120,6 +120,7 @@ class _Reading:
         for task in machine.tasks(host, found, own=None, towards=()):
             tables_of = {"bridges": "bridge", "counters": "counter", "logs": "log",
                          "certificates": "certificate", "neighbours of routers": "neighbour",
+                         "consoles of guests": "console",
                          "flows of bridges": "bridge_flow",
                          "marked connections": "tracked"}  # fmt: skip
             if task.what in tables_of:

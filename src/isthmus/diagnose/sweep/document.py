@@ -3,7 +3,9 @@
 from typing import Any
 
 from isthmus.diagnose.lab_repair import render_in_lab
+from isthmus.diagnose.question import Service
 from isthmus.diagnose.sweep.health import Change, Finding, Health
+from isthmus.diagnose.sweep.pairs import Pairs
 from isthmus.model.form import counted
 from isthmus.model.verdict import to_row
 
@@ -55,6 +57,37 @@ def to_change(change: Change, lab: str = "") -> dict[str, Any]:
         "as_of": change.health.at,
         "new": [_to_row(one, lab) for one in change.new],
         "gone": [_to_row(one, lab) for one in change.gone],
+    }
+
+
+def to_matrix(found: Pairs, service: Service, at: str) -> dict[str, Any]:
+    """Return the JSON form of all pairs of ports.
+
+    Args:
+        found: the answers.
+        service: that was asked for.
+        at: when all was read.
+    """
+    rows = [
+        {
+            "from": list(found.groups[one]),
+            "to": list(found.groups[other]),
+            "pairs": found.size(one, other),
+            "verdict": answer.word,
+            "code": answer.code,
+            "message": answer.message,
+            "ask": f"isthmus why {found.groups[one][0]} {found.groups[other][one == other]} "
+            f"{service}",
+        }
+        for (one, other), answer in found.answers.items() if answer.word != "reachable"
+    ]  # fmt: skip
+    return {
+        "as_of": at,
+        "service": str(service),
+        "ports": sum(map(len, found.groups)),
+        "groups": len(found.groups),
+        "verdicts": dict(sorted(found.count().items())),
+        "not_reachable": sorted(rows, key=lambda one: (one["code"], one["from"], one["to"])),
     }
 
 

@@ -21,7 +21,12 @@ class Ways:
     """Ways to what `isthmus why` reads, with the person's own credentials."""
 
     def __init__(
-        self, cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str, ssh: SshTargets
+        self,
+        cloud: str,
+        remotes: Mapping[str, tuple[str, str]],
+        lab: str,
+        ssh: SshTargets,
+        logins: Mapping[str, str] | None = None,
     ) -> None:
         """Open them; call nothing yet.
 
@@ -30,11 +35,14 @@ class Ways:
             remotes: site -> its northbound and southbound database, as OVSDB connections.
             lab: the lab whose hypervisors are asked; empty for that of the clouds.yaml in use.
             ssh: the hypervisors that are read over ssh.
+            logins: site -> entry of clouds.yaml by which it is read; of others, the person's token.
 
         Raises:
+            Invalid: there is no such entry.
             NotFound: there is no lab of that name.
         """
         self._admin = Admin(cloud)
+        self._logins = {site: Admin(entry) for site, entry in (logins or {}).items()}
         self.api = self._admin.api
         self._remotes = dict(remotes)
         self.opened = find_lab(lab)
@@ -44,7 +52,9 @@ class Ways:
 
     def open_site_api(self, name: str, region: str) -> AdminApi:
         """Open the lists of a site's Neutron."""
-        return AdminApi(self._admin.open_site(name, region))
+        login = self._logins.get(name)
+        client = login.open_own(name) if login else self._admin.open_site(name, region)
+        return AdminApi(client)
 
     def open_northbound(self, site: str) -> RemoteDatabase:
         """Open a site's northbound database."""
