@@ -241,7 +241,7 @@ def tell(tally: Tally, options: argparse.Namespace) -> None:
         for one in getattr(tally, word):
             print(f"  {word}: {one}")
     if options.json:
-        held: dict[str, Any] = {name: getattr(tally, name) for name in Tally.__slots__}  # type: ignore[attr-defined]
+        held: dict[str, Any] = {name: getattr(tally, name) for name in Tally.__slots__}
         Path(options.json).write_text(json.dumps(held, indent=1))
 
 

@@ -1,8 +1,15 @@
 """Hypervisors: their daemons, interfaces, settings and what they carry."""
 
+import datetime
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
-from bench.injected.rows import cipher
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from bench.injected.scene import Scene, fault
 
 _MAPPINGS = "ovn-bridge-mappings"
@@ -140,7 +147,7 @@ def lose_flow(s: Scene) -> Iterator[None]:
     # The controller would write them anew with the next change of the network.
     with s.stopped(f"{s.a.host}.controller"):
         s.at(s.a.host, "sh", "-c",
-             f"ovs-ofctl del-flows unix:$OVS_RUNDIR/br-int.mgmt {flows}")  # fmt: skip
+             f"ovs-ofctl -O OpenFlow15 del-flows unix:$OVS_RUNDIR/br-int.mgmt {flows}")  # fmt: skip
         yield
     s.at(s.a.host, "sh", "-c", "ovn-appctl -t $(ls -t $OVN_RUNDIR/ovn-controller.*.ctl | head -1) "
          "inc-engine/recompute")  # fmt: skip
@@ -148,10 +155,28 @@ def lose_flow(s: Scene) -> Iterator[None]:
 
 @fault("a certificate has expired", "host.certificate_expired", "pair", touches="certificate")
 def let_expire(s: Scene) -> Iterator[None]:
-    pem = cipher(s.a.host)
-    s.vs(s.a.host, "set-ssl", pem.replace("host.pem", "key.pem"), pem, pem)
-    yield
-    s.vs(s.a.host, "del-ssl")
+    with tempfile.TemporaryDirectory() as folder:
+        key, pem = Path(folder, "key.pem"), Path(folder, "host.pem")
+        _write_expired(key, pem)
+        s.vs(s.a.host, "set-ssl", str(key), str(pem), str(pem))
+        yield
+        s.vs(s.a.host, "del-ssl")
+
+
+def _write_expired(key: Path, pem: Path) -> None:
+    """Write a certificate that ended three days ago."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "host")])
+    now = datetime.datetime.now(datetime.UTC)
+    one = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(made.public_key())
+        .serial_number(7).not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now - datetime.timedelta(days=3)).sign(made, hashes.SHA256())
+    )  # fmt: skip
+    pem.write_bytes(one.public_bytes(serialization.Encoding.PEM))
+    key.write_bytes(made.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ))  # fmt: skip
 
 
 @fault("versions that do not match", "host.version_differs", "pair", touches="northd")

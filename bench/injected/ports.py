@@ -115,9 +115,11 @@ def carry_less(s: Scene) -> Iterator[None]:
 @fault("no router joins the subnet", "router.none", "routed", touches="interface of a")
 def leave_router(s: Scene) -> Iterator[None]:
     subnet = s.interface(s.a.network)["fixed_ips"][0]["subnet_id"]
+    s.cloud.take_floating()  # they need it
     s.cloud.side.interface("remove", subnet)
     yield
     s.cloud.side.interface("add", subnet)
+    s.cloud.give_floating()
 
 
 @fault("no gateway in the subnet, or another one", "subnet.gateway_elsewhere", "routed",
@@ -137,6 +139,7 @@ def _gateway(s: Scene, address: str | None) -> Iterator[None]:
     (fixed, *_) = s.interface(s.a.network)["fixed_ips"]
     subnet = fixed["subnet_id"]
     before = s.get("subnet", subnet)["gateway_ip"]
+    s.cloud.take_floating()  # they need it
     s.cloud.side.interface("remove", subnet)
     s.put("subnet", subnet, gateway_ip=address)
     port = s.make("port", network_id=s.a.network, fixed_ips=[fixed])["id"]
@@ -146,6 +149,7 @@ def _gateway(s: Scene, address: str | None) -> Iterator[None]:
     s.call("PUT", path % "remove", port_id=port)
     s.put("subnet", subnet, gateway_ip=before)
     s.cloud.side.interface("add", subnet)
+    s.cloud.give_floating()
 
 
 @fault("a route is missing, or leads nowhere", "route.next_hop_dead", "routed", touches="routes")

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 
 from bench.injected.scene import Scene, fault
-from isthmus.clients.machine import shell
 
 _LSP = "Logical_Switch_Port"
 _LRP = "Logical_Router_Port"
@@ -188,9 +187,10 @@ def join_segments(s: Scene) -> Iterator[None]:
         s.nb, s.a.site, "Logical_Switch", f"name=neutron-{net}")]  # fmt: skip
     others = [one for one in switches if one != f"neutron-{s.a.network}"]
     for number, switch in enumerate((f"neutron-{s.a.network}", others[0])):
-        s.nb(s.a.site, "lsp-add", switch, f"twice{number}", "", "7", "--", "lsp-set-type",
-             f"twice{number}", "localnet", "--", "lsp-set-options", f"twice{number}",
-             "network_name=nowhere")  # fmt: skip
+        name = f"twice{number}"
+        s.nb(s.a.site, "lsp-add", switch, name, "--", "lsp-set-type", name, "localnet", "--",
+             "lsp-set-options", name, "network_name=nowhere", "--", "set", _LSP, name,
+             "tag=7")  # fmt: skip
     yield
     for number in range(2):
         s.nb(s.a.site, "lsp-del", f"twice{number}")
@@ -272,13 +272,3 @@ def set_clock_back(s: Scene) -> Iterator[None]:
         s.sb(s.a.site, "set", "Chassis_Private", row, f"nb_cfg_timestamp={asked - 60_000}")
         yield
     s.nb(s.a.site, "--wait=hv", "--timeout=30", "sync")
-
-
-def cipher(host: str) -> str:
-    """Make a certificate that has expired; gives its file."""
-    folder = f"/tmp/expired-{host}"
-    shell.run(["mkdir", "-p", folder])
-    pem = f"{folder}/host.pem"
-    shell.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=host",
-               "-days", "-3", "-keyout", f"{folder}/key.pem", "-out", pem])  # fmt: skip
-    return pem

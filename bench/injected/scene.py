@@ -50,7 +50,7 @@ class Scene:
 
     def put(self, noun: str, ident: str, cloud: str = "central", **fields: Any) -> None:
         """Change one object."""
-        self.call("PUT", f"{noun}s/{ident}", cloud, **{noun: fields})
+        api(self.lab, cloud).call("PUT", f"/v2.0/{noun}s/{ident}", body={noun: fields})
 
     def make(self, noun: str, plural: str = "", **fields: Any) -> dict[str, Any]:
         """Make an object at central."""

@@ -184,3 +184,4 @@ def on_stage(lab: Any, seed: int) -> Iterator[Stage]:
         stage = Stage(lab, seed, undo)
         stage.lay()
         yield stage
+        undo.pop_all()  # the lab is taken away with all that is in it

@@ -176,6 +176,25 @@ BETWEEN = (
 
 CATALOGUE = {"within a site": WITHIN, "between sites": BETWEEN}
 
+#: Why no lab has shown a class: its rows are those of then all the same.
+ROWS_ALONE = {
+    "no address is left": "leases of a lab's subnets are not used up in a test's time",
+    "another DHCP server": "no second server runs in the lab",
+    "metadata does not reach Nova": "a sentence of a log; the lab has no agent without Nova",
+    "cloud-init has no source": "guests that write a console are virtual machines",
+    "a load balancer's floating IP is distributed": "the lab has no Octavia",
+    "BFD is up with nobody behind it": "a session needs a next hop that speaks BFD",
+    "a router upstream keeps an old MAC address": "told by packets from outside, of recorded ones",
+    "replies leave another way": "takes a second router with a floating IP of the same port",
+    "the switch does not carry the VLAN": "the lab has no switch that filters VLANs",
+    "an old entry of conntrack": "a connection would have to be forbidden while it lasts",
+    "upcalls are lost": "takes more new connections than one machine makes",
+    "an agent is dead": "in the lab it is ovn-controller, which is named by itself",
+    "a database without leader": "the lab's databases are one server each",
+    "RBAC of OVN refuses a hypervisor": "the lab's databases are reached without certificates",
+    "no lease is left": "leases of a lab's subnets are not used up in a test's time",
+}
+
 
 def _plain(change: Callable[[Tables], object]) -> Callable[[], Diagnosis]:
     def build() -> Diagnosis:
