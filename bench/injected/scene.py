@@ -54,7 +54,9 @@ class Scene:
 
     def make(self, noun: str, plural: str = "", **fields: Any) -> dict[str, Any]:
         """Make an object at central."""
-        found: dict[str, Any] = self.call("POST", plural or f"{noun}s", **{noun: fields})[noun]
+        path = f"/v2.0/{plural or f'{noun}s'}"
+        answer = api(self.lab, "central").call("POST", path, body={noun: fields})
+        found: dict[str, Any] = answer[noun]
         return found
 
     def delete(self, path: str) -> None:
