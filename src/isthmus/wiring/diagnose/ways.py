@@ -14,6 +14,8 @@ from isthmus.lab.opened import OpenLab
 from isthmus.wiring.admin import Admin
 from isthmus.wiring.lab import machine_tools, open_labs
 
+_Remotes = Mapping[str, tuple[str, str]]
+_Logins = Mapping[str, str] | None
 _NO_WAY = "no way in: give --ovn {site}=NB,SB, such as tcp:10.0.0.1:6641,tcp:10.0.0.1:6642"
 
 
@@ -21,12 +23,7 @@ class Ways:
     """Ways to what `isthmus why` reads, with the person's own credentials."""
 
     def __init__(
-        self,
-        cloud: str,
-        remotes: Mapping[str, tuple[str, str]],
-        lab: str,
-        ssh: SshTargets,
-        logins: Mapping[str, str] | None = None,
+        self, cloud: str, remotes: _Remotes, lab: str, ssh: SshTargets, logins: _Logins = None
     ) -> None:
         """Open them; call nothing yet.
 
@@ -35,16 +32,15 @@ class Ways:
             remotes: site -> its northbound and southbound database, as OVSDB connections.
             lab: the lab whose hypervisors are asked; empty for that of the clouds.yaml in use.
             ssh: the hypervisors that are read over ssh.
-            logins: site -> entry of clouds.yaml by which it is read; of others, the person's token.
+            logins: site -> entry of clouds.yaml by which it is read, if not by the person's token.
 
         Raises:
             Invalid: there is no such entry.
             NotFound: there is no lab of that name.
         """
-        self._admin = Admin(cloud)
+        self._admin, self._remotes = Admin(cloud), dict(remotes)
         self._logins = {site: Admin(entry) for site, entry in (logins or {}).items()}
         self.api = self._admin.api
-        self._remotes = dict(remotes)
         self.opened = find_lab(lab)
         #: Name of the lab in which all that is read runs; empty where there is none.
         self.lab = self.opened.plan.name if self.opened and not (remotes or ssh) else ""
@@ -52,9 +48,8 @@ class Ways:
 
     def open_site_api(self, name: str, region: str) -> AdminApi:
         """Open the lists of a site's Neutron."""
-        login = self._logins.get(name)
-        client = login.open_own(name) if login else self._admin.open_site(name, region)
-        return AdminApi(client)
+        own = self._logins.get(name)
+        return AdminApi(own.open_own(name) if own else self._admin.open_site(name, region))
 
     def open_northbound(self, site: str) -> RemoteDatabase:
         """Open a site's northbound database."""
