@@ -25,6 +25,7 @@ from bench.injected import exits, hosts, more, ports, rows
 from bench.injected.scene import FAULTS, Injected, Scene
 from bench.injected.stage import KINDS, Stage, on_stage
 from isthmus import errors
+from isthmus.clients.machine import shell
 from isthmus.clients.machine.hypervisor import SshTargets
 from isthmus.diagnose.collect.world import collect_scene
 from isthmus.diagnose.judge import Diagnosis, Word, judge
@@ -71,6 +72,13 @@ def ask(ways: Ways, scene: Scene) -> Diagnosis:
     return judge(found.world, found.source, found.target, service, found.family)
 
 
+def passes(scene: Scene) -> bool:
+    """Tell whether a ping passes."""
+    target = scene.b.address if scene.a.port else scene.b.public
+    words = ["ping", "-c", "2", "-i", "0.3", "-W", "2", target]
+    return shell.run(words, netns=scene.a.netns, check=False).exit_code == 0
+
+
 def list_codes(found: Diagnosis) -> list[str]:
     """List the codes of a diagnosis, the cause first."""
     return [one.verdict.code for one in found.blockers]
@@ -93,14 +101,27 @@ class Runner:
                 continue
             named = self.stage.name_ends(one, other)
             scene = Scene(self.stage, one, other, named, service, family)
-            found = ask(self.ways, scene)
-            self.tally.healthy += 1
+            found = self._ask_patiently(scene)
             if found.word is Word.REACHABLE and not found.blockers:
+                self.tally.healthy += 1
                 return scene
+            if found.word is Word.BLOCKED and not passes(scene):
+                self.tally.sick.append(f"{kind}: {list_codes(found)}, and no packet passes")
+                continue
+            self.tally.healthy += 1
             said = f"{kind} {_say(one)} {_say(other)}: {found.word} {list_codes(found)}"
             self.tally.alarms.append(said)
             print(f"  false alarm: {said} {found.report.unseen}", flush=True)
         return None
+
+    def _ask_patiently(self, scene: Scene) -> Diagnosis:
+        """Ask, and for a while anew where it is not well: what was there before may last."""
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            found = ask(self.ways, scene)
+            if found.word is Word.REACHABLE or time.monotonic() > end:
+                return found
+            time.sleep(1)
 
     @contextlib.contextmanager
     def _brought(self, scene: Scene, faults: Sequence[Injected]) -> Iterator[None]:

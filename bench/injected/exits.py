@@ -50,8 +50,9 @@ def add_route(s: Scene) -> Iterator[None]:
 
 @fault("no source translation, or a wrong one", "nat.missing", "in", touches="nat")
 def lose_translation(s: Scene) -> Iterator[None]:
-    s.nb(s.cloud.exit_site, "lr-nat-del", f"neutron-{s.router}", "dnat_and_snat", s.b.public)
-    yield
+    with s.stopped(f"{s.cloud.exit_site}.neutron"):  # it would write the row anew at once
+        s.nb(s.cloud.exit_site, "lr-nat-del", f"neutron-{s.router}", "dnat_and_snat", s.b.public)
+        yield
     s.isthmus("site", "resync", s.cloud.exit_site, "--network", s.b.network, "--wait", "60")
 
 
@@ -163,8 +164,9 @@ def leave_fabric(s: Scene) -> Iterator[None]:
 @fault("the transit network of a router is broken", "transit.peer_missing", "out over",
        touches="transit")  # fmt: skip
 def lose_peer(s: Scene) -> Iterator[None]:
-    s.nb(s.a.site, "lsp-del", f"isthmus-transit-{s.router}/{s.cloud.exit_site}")
-    yield
+    with s.stopped(f"{s.a.site}.neutron"):  # it would write the row anew at once
+        s.nb(s.a.site, "lsp-del", f"isthmus-transit-{s.router}/{s.cloud.exit_site}")
+        yield
     s.isthmus("site", "resync", s.a.site, "--network", s.a.network, "--wait", "60")
 
 

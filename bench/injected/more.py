@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from bench.injected.scene import Scene, fault
 from isthmus.clients.machine import shell
 
-#: As many shadow ports as OVN 23.03 takes on a network.
-_MANY = 680
-
 
 @fault("an address twice", "port.address_twice", "far", touches="twice")
 def share_address(s: Scene) -> Iterator[None]:
@@ -69,21 +66,6 @@ def forget_presence(s: Scene) -> Iterator[None]:
     s.sql("central", row % 1)
     yield
     s.sql("central", row % 0)
-
-
-@fault("more shadow ports than an old OVN takes", "shadow.refused", "far", touches="shadow")
-def crowd(s: Scene) -> Iterator[None]:
-    switch = f"neutron-{s.a.network}"
-    words: list[str] = []
-    for number in range(_MANY):
-        words += ["--", "lsp-add", switch, f"crowd{number}", "--", "lsp-set-type",
-                  f"crowd{number}", "remote"]  # fmt: skip
-    s.nb(s.a.site, *words[1:])
-    s.nb(s.a.site, "--wait=sb", "--if-exists", "lsp-del", s.b.port)
-    yield
-    words = [word for number in range(_MANY) for word in ("--", "lsp-del", f"crowd{number}")]
-    s.nb(s.a.site, "--wait=sb", *words[1:])
-    s.isthmus("site", "resync", s.a.site, "--network", s.a.network, "--wait", "60")
 
 
 @fault("no gateway in the availability zone", "router.not_at_site", "routed", alone=True)

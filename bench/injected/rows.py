@@ -239,13 +239,6 @@ def change_shadow(s: Scene) -> Iterator[None]:
     s.nb(s.a.site, "--if-exists", "lsp-set-addresses", s.b.port, *before)
 
 
-@fault("a shadow port is missing", "shadow.missing", "far", touches="shadow")
-def delete_shadow(s: Scene) -> Iterator[None]:
-    s.nb(s.a.site, "lsp-del", s.b.port)
-    yield
-    s.isthmus("site", "resync", s.a.site, "--network", s.a.network, "--wait", "60")
-
-
 @fault("another site's hypervisor is missing, or another", "remote_chassis.encap_ip", "far",
        touches="remote chassis")  # fmt: skip
 def move_tunnel(s: Scene) -> Iterator[None]:

@@ -192,6 +192,8 @@ ROWS_ALONE = {
     "an agent is dead": "in the lab it is ovn-controller, which is named by itself",
     "a database without leader": "the lab's databases are one server each",
     "RBAC of OVN refuses a hypervisor": "the lab's databases are reached without certificates",
+    "a shadow port is missing": "its site writes the row anew before anybody can ask",
+    "more shadow ports than an old OVN takes": "takes 680 ports on a network",
     "no lease is left": "leases of a lab's subnets are not used up in a test's time",
 }
 

@@ -92,7 +92,6 @@ BLOCKED: dict[str, Break] = {
     "port.unbound": put(N1, "port", "id", A, binding__host_id="", binding__vif_type="unbound"),
     "port.binding_failed": put(N1, "port", "id", A, binding__vif_type="binding_failed"),
     "lsp.no_parent": put(N1, "port", "id", A, device_owner="trunk:subport", device_id="trunk"),
-    "port.not_active": put(N1, "port", "id", A, status="DOWN"),
     "port.no_address": put(N1, "port", "id", A, fixed_ips=[]),
     "policy.no_groups": put(N2, "port", "id", B, security_groups=[]),
     "policy.egress.none": rules(web(remote_group_id="sg-one")),
@@ -188,6 +187,7 @@ BLOCKED: dict[str, Break] = {
 }  # fmt: skip
 
 DEGRADED: dict[str, Break] = {
+    "port.not_active": put(N1, "port", "id", A, status="DOWN"),
     "metadata.agent_behind": put(
         SB1, "Chassis_Private", "name", "c1", external_ids={"neutron:ovn-metadata-sb-cfg": "3"}),
     "metadata.no_address": put(N1, "metadata_port", "network_id", NET, fixed_ips=[]),

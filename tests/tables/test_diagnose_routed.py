@@ -93,6 +93,14 @@ def _is_complete(verdict: Any) -> None:
     assert verdict.remedy
 
 
+@pytest.mark.parametrize("code", ["default_route.missing", "default_route.extra"])
+def test_what_comes_to_an_exit_from_another_site_needs_its_default_route(code: str) -> None:
+    tables = routed()
+    CASES[code][0](tables)
+    blocker = ask_routed(tables, *OUT_OVER_TRANSIT).blockers[0]
+    assert (blocker.verdict.code, blocker.verdict.subject.place) == (code, "s1")
+
+
 @pytest.mark.parametrize("code", CASES)
 def test_the_answer_can_be_written(code: str) -> None:
     tables, (wrong, question) = routed(), CASES[code]

@@ -116,9 +116,14 @@ def test_a_server_that_is_off_is_advice_and_what_it_lacks_is_not_told() -> None:
     assert (codes(found), found.word) == (["port.not_active"], Word.HEALTHY)
 
 
-def test_a_port_that_has_an_interface_and_is_not_active_is_broken() -> None:
-    found = examine(read(put(N1, "port", "id", A, status="DOWN")))
-    assert (codes(found)[0], found.word) == ("port.not_active", Word.BROKEN)
+def test_a_port_that_has_an_interface_and_is_not_active_is_broken_unless_ovn_has_it_up() -> None:
+    down = put(N1, "port", "id", A, status="DOWN")
+    found = examine(read(down))
+    assert (codes(found), found.word) == (["port.not_active"], Word.DEGRADED)
+    found = examine(read(down, put(SB1, "Port_Binding", "logical_port", A, up=False)))
+    assert (codes(found)[-1], found.word) == ("port.not_active", Word.BROKEN)
+    severities = {one.verdict.severity for one in found.findings}
+    assert severities == {Severity.BROKEN}
 
 
 def test_a_port_with_nobody_to_talk_to_is_looked_at_all_the_same() -> None:

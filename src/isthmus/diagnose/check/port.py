@@ -10,6 +10,7 @@ from isthmus.diagnose.check.look import (
     at_a_port,
     broken,
     degraded,
+    first,
     from_a_site,
     port_of,
 )
@@ -97,7 +98,18 @@ def check_status(look: Look) -> Iterator[Verdict]:
     bound = end.port.get("binding:host_id") not in _ABSENT
     up = end.port.get("admin_state_up") is not False
     failed = end.port.get("binding:vif_type") == "binding_failed"
-    if bound and up and not failed and end.port.get("status") not in ("ACTIVE", None):
+    if not bound or not up or failed or end.port.get("status") in ("ACTIVE", None):
+        return
+    if _is_up_in_ovn(look, end):
+        yield degraded(
+            "port.not_active",
+            port_of(end),
+            f"Neutron at site {end.site} takes port {end.label} for down, and OVN has it up on "
+            f"{end.host}: packets pass there, and other sites are not told of it",
+            _seen(look, f"port {end.id} has status={end.port.get('status')}"),
+            f"openstack server reboot --hard {end.port.get('device_id') or 'SERVER'}",
+        )
+    else:
         yield broken(
             "port.not_active",
             port_of(end),
@@ -106,6 +118,18 @@ def check_status(look: Look) -> Iterator[Verdict]:
             f"see the log of ovn-controller on {end.host}; then: openstack server reboot --hard "
             f"{end.port.get('device_id') or 'SERVER'}",
         )
+
+
+def _is_up_in_ovn(look: Look, end: End) -> bool:
+    """Tell whether the port is claimed by its hypervisor, set up there, and plugged in."""
+    bound = look.binding(end.site, end.id) if look.world.has(Source.SB, end.site) else None
+    if bound is None or first(bound.get("up")) is not True:
+        return False
+    chassis = look.chassis(end.site, first(bound.get("chassis"))) or {}
+    plugged = not look.world.has_table(Source.HOST, end.host, "Interface") or look.world.find(
+        Source.HOST, end.host, "Interface", iface_id=end.id
+    )
+    return chassis.get("hostname") == end.host and bool(plugged)
 
 
 def check_address(look: Look) -> Iterator[Verdict]:

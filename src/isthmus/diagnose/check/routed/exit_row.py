@@ -41,8 +41,21 @@ def _is_same(one: object, other: object) -> bool:
 
 def check_default(look: Look) -> Iterator[Verdict]:
     """Yield a default route that the site's OVN lacks, or has to another next hop."""
-    site, router_id = look.sender.site, look.course.router_id
-    exit_ = look.course.exit or {}
+    yield from _check_default(look, look.sender.site, look.course.exit or {})
+
+
+def check_default_beyond(look: Look) -> Iterator[Verdict]:
+    """Yield a default route that the exit's site lacks, for what comes to it from another site."""
+    site = look.gate.site if look.gate else ""
+    if site and site != look.sender.site:
+        plan = look.fabric.plan_at(look.course.router_id, site) or {}
+        exit_ = (plan.get("exits") or {}).get(str(look.way.packet.family)) or {}
+        if exit_.get("way") == "local":
+            yield from _check_default(look, site, exit_)
+
+
+def _check_default(look: Look, site: str, exit_: Row) -> Iterator[Verdict]:
+    router_id = look.course.router_id
     if "next_hop" not in exit_ or logical_router(look, site, router_id) is None:
         return
     prefix = _EVERYTHING[look.way.packet.family]
@@ -289,6 +302,8 @@ def check_foreign(look: Look) -> Iterator[Verdict]:
 CHECKS = (
     Check(name="default route in OVN", hop=Hop.ROUTE, run=check_default, skips=leaves,
           needs=(Need.CENTRAL, Need.SENDER_NB)),
+    Check(name="default route at the exit", hop=Hop.EXIT, run=check_default_beyond, skips=leaves,
+          needs=(Need.CENTRAL, Need.EXIT_NB)),
     Check(name="routes to other sites in OVN", hop=Hop.ROUTE, run=check_subnet_routes,
           needs=(Need.CENTRAL, Need.SENDER_NB),
           skips=lambda look: "" if look.course.router_id and look.sender.site else "no router"),
