@@ -43,20 +43,6 @@ def give_away(s: Scene) -> Iterator[None]:
     s.sql("central", change % before[0])
 
 
-@fault("no metadata port, or none with an address", "metadata.no_address", "pair",
-       touches="metadata")  # fmt: skip
-def lose_metadata(s: Scene) -> Iterator[None]:
-    path = f"ports?network_id={s.a.network}&device_owner=network:distributed"
-    (port,) = s.call("GET", path, s.a.site)["ports"]
-    rows = s.sql(s.a.site, "SELECT ip_address, subnet_id, network_id FROM ipallocations WHERE "
-                 f"port_id = '{port['id']}'")  # fmt: skip
-    s.sql(s.a.site, f"DELETE FROM ipallocations WHERE port_id = '{port['id']}'")
-    yield
-    for address, subnet, network in rows:
-        s.sql(s.a.site, "INSERT INTO ipallocations (port_id, ip_address, subnet_id, network_id) "
-              f"VALUES ('{port['id']}', '{address}', '{subnet}', '{network}')")  # fmt: skip
-
-
 @fault("a network is not at the site", "network.not_present", "far", touches="presence")
 def forget_presence(s: Scene) -> Iterator[None]:
     row = (

@@ -180,6 +180,7 @@ CATALOGUE = {"within a site": WITHIN, "between sites": BETWEEN}
 ROWS_ALONE = {
     "no address is left": "leases of a lab's subnets are not used up in a test's time",
     "another DHCP server": "no second server runs in the lab",
+    "no metadata port, or none with an address": "the lab has no port for metadata without Nova",
     "metadata does not reach Nova": "a sentence of a log; the lab has no agent without Nova",
     "cloud-init has no source": "guests that write a console are virtual machines",
     "a load balancer's floating IP is distributed": "the lab has no Octavia",
