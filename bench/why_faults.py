@@ -207,7 +207,7 @@ def draw_pair(dice: random.Random) -> tuple[Injected, Injected]:
 
 
 def _is_alone(*faults: Injected) -> bool:
-    return any(one.alone or one.lasting for one in faults)
+    return any(one.alone or one.lasting or one.rough for one in faults)
 
 
 _MET = {
@@ -235,7 +235,8 @@ def run(lab: OpenLab, options: argparse.Namespace, tally: Tally) -> None:
         if options.pairs:
             chosen = [draw_pair(dice) for _ in range(options.pairs)]
         else:
-            chosen = [(one,) for one in FAULTS if not options.only or options.only in one.code]
+            found = [one for one in FAULTS if options.only in one.code]
+            chosen = [(one,) for one in sorted(found, key=lambda one: (one.lasting, one.rough))]
         part, parts = map(int, options.part.split("/"))
         for faults in chosen[part - 1 :: parts]:
             if time.monotonic() > end:

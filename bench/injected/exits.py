@@ -132,7 +132,8 @@ def claim_nothing(s: Scene) -> Iterator[None]:
          "inc-engine/recompute")  # fmt: skip
 
 
-@fault("the gateway's hypervisor is dead", "gateway.no_chassis", "out", touches="controller")
+@fault("the gateway's hypervisor is dead", "gateway.no_chassis", "out", touches="controller",
+       rough=True)  # fmt: skip
 def kill_gateway(s: Scene) -> Iterator[None]:
     site, holder = s.cloud.exit_site, _holder(s)
     with s.dead(f"{holder}.controller"):

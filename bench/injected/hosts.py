@@ -88,7 +88,8 @@ def kill_controller(s: Scene) -> Iterator[None]:
         yield
 
 
-@fault("a hypervisor's row is gone", "chassis.missing", "across", touches="controller")
+@fault("a hypervisor's row is gone", "chassis.missing", "across", touches="controller",
+       rough=True)  # fmt: skip
 def lose_chassis(s: Scene) -> Iterator[None]:
     with s.dead(f"{s.a.host}.controller"):
         s.sb(s.a.site, "chassis-del", s.a.host)

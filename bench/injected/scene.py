@@ -222,7 +222,8 @@ class Injected:
     family: int = 4
     touches: str = ""  #: two that touch the same are not brought about at once
     alone: bool = False  #: it asks another question, so nothing else is brought about with it
-    lasting: bool = False  #: it cannot be undone, and comes last
+    lasting: bool = False  #: it cannot be undone
+    rough: bool = False  #: what it leaves may last longer than the fault, so it comes last
     wanted: bool = True  #: told as what hinders; else as advice, behind all else
 
 
