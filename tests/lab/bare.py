@@ -12,6 +12,7 @@ from tests.lab.installed import set_address
 from tests.lab.machine import ENVIRONMENT, Machine, run
 
 from isthmus.model.rack.build import BuildEvent, Happening
+from isthmus.services.rabbitmq import SMALL
 from isthmus.store.build_log import BuildLog
 
 #: What a machine's own log says of it when it runs from its disk.
@@ -29,10 +30,13 @@ _MARIADB = (
     " exec mariadbd --user=root --socket=/run/mysqld/mysqld.sock"
     " --innodb-flush-log-at-trx-commit=0"
 )
+#: Debian's; the one on the path becomes another user first.
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 _OVS, _OVN = "/usr/share/openvswitch/scripts/ovs-ctl", "/usr/share/ovn/scripts/ovn-ctl"
 _UNITS = {
     "mariadb": f"bash -c '{_MARIADB}'",
     "memcached": "memcached -u root -l 127.0.0.1 -t 1 -m 16",
+    "rabbitmq-server": f"env HOME=/var/lib/rabbitmq {RABBITMQ}",
     "openvswitch-switch": f"bash -c '{_OVS} start --no-mlockall --system-id=random;"
     " exec sleep infinity'",
     "ovn-central": f"bash -c '{_OVN} start_northd; exec sleep infinity'",
@@ -94,12 +98,19 @@ def write_state(state: Path, nodes: list[str], key: Path) -> None:
         "ansible_ssh_private_key_file": str(key),
         "isthmus_environment": ENVIRONMENT,
         "ovn_controller_datapath_type": "netdev",
+        "rabbitmq_erlang_words": SMALL,
+        "placement_processes": 1,
+        "glance_processes": 1,
+        "nova_processes": 1,
+        "nova_workers": 1,
         "packages_everywhere": ["iproute2"],
         "packages_by_service": {
             "mariadb": ["mariadb-server-core", "mariadb-client-core"],
             "memcached": ["memcached"],
             "ovn_central": ["ovn-central"],
             "ovn_controller": ["openvswitch-switch", "ovn-host"],
+            "rabbitmq": ["rabbitmq-server"],
+            "nova_compute": ["ethtool"],
         },
     }
     (own / "machines.yaml").write_text(yaml.safe_dump(special))

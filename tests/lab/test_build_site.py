@@ -150,15 +150,8 @@ def test_two_machines_become_a_joined_site(
     machines: tuple[Switch, dict[str, Machine]], tmp_path: Path
 ) -> None:
     switch, nodes = machines
-    wheel, state = bare.make_wheel(tmp_path), tmp_path / "state"
-    (tmp_path / "fleet.yaml").write_text(FLEET)
-    key, public = bare.make_key(tmp_path)
-    bare.write_state(state, list(nodes), key)
-    lock = Path(configured.__file__).with_name("requirements.lock").read_bytes()
-    stamp = f"{digest(lock)} isthmus.whl {digest(wheel.read_bytes())}"
-    for node, machine in nodes.items():
-        bare.prepare(machine, NODES[node], public)
-        bare.note_environment(machine, stamp)
+    state = tmp_path / "state"
+    prepare(nodes, tmp_path, FLEET)
 
     with watched_processes() as processes:
         first = build(tmp_path, switch)
@@ -183,6 +176,19 @@ def test_two_machines_become_a_joined_site(
         ("n1", "Restart Neutron"),
         ("n1", "Note when Neutron was started"),
     ]
+
+
+def prepare(nodes: dict[str, Machine], folder: Path, fleet: str) -> None:
+    """Have a fleet, whose machines are active and reached over SSH, and what is installed there."""
+    wheel, state = bare.make_wheel(folder), folder / "state"
+    (folder / "fleet.yaml").write_text(fleet)
+    key, public = bare.make_key(folder)
+    bare.write_state(state, list(nodes), key)
+    lock = Path(configured.__file__).with_name("requirements.lock").read_bytes()
+    stamp = f"{digest(lock)} isthmus.whl {digest(wheel.read_bytes())}"
+    for node, machine in nodes.items():
+        bare.prepare(machine, NODES[node], public)
+        bare.note_environment(machine, stamp)
 
 
 def see_a_killed_builder(folder: Path, switch: Switch) -> None:
@@ -264,8 +270,8 @@ def see_nothing_secret(
         assert password not in said, name
 
 
-def see_a_port(central: Machine, site: Machine) -> None:
-    """Have a network at central, a port at the site, and see it ACTIVE and no fault."""
+def open_clouds(central: Machine, site: Machine) -> None:
+    """Log in as the administrator, on both machines."""
     clouds = central.run("cat /etc/isthmus/clouds.yaml")
     (site.shared / "clouds.yaml").write_text(clouds)
     for machine, file in (
@@ -274,6 +280,11 @@ def see_a_port(central: Machine, site: Machine) -> None:
     ):
         machine.run(f"export OS_CLIENT_CONFIG_FILE={file} OS_CLOUD=middle")
         machine.run(f"export PATH={ENVIRONMENT}/bin:$PATH")
+
+
+def see_a_port(central: Machine, site: Machine) -> None:
+    """Have a network at central, a port at the site, and see it ACTIVE and no fault."""
+    open_clouds(central, site)
     central.run("openstack network create net1")
     central.run("openstack subnet create --network net1 --subnet-range 10.0.0.0/24 net1-v4")
     central.run("isthmus network extend net1 north --wait 120")

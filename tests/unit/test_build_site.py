@@ -13,7 +13,7 @@ from isthmus import errors
 from isthmus.build.configure import tier_files
 from isthmus.build.configure.inventory import make_inventory
 from isthmus.build.configure.site_variables import make_tiers, make_variables, number_sites
-from isthmus.build.configure.tier_files import Tier
+from isthmus.build.configure.tier_files import Database, Tier
 from isthmus.build.fleet.load import find_faults, load_fleet
 from isthmus.build.fleet.resolve import resolve_machines
 from isthmus.model.rack.fleet import Fleet
@@ -103,9 +103,11 @@ def test_people_of_a_lab_are_not_in_a_cloud() -> None:
 
 
 def test_a_machine_gets_the_databases_of_its_tier_alone() -> None:
-    assert set(tier_files.list_databases(CENTRAL, PASSWORDS)) == {"neutron", "keystone"}
+    both = tier_files.list_databases(CENTRAL, PASSWORDS)
+    assert {one.name for one in both} == {"neutron", "keystone"}
     own = tier_files.list_databases(NORTH, PASSWORDS)
-    assert own == {"neutron": "pw-database-neutron-north"}
+    assert own == [Database("neutron", "neutron", "pw-database-neutron-north")]
+    assert "pw-" not in repr(own)
     sql = tier_files.render_database_sql(own)
     assert 'USER neutron@localhost IDENTIFIED BY "pw-database-neutron-north"' in sql
 

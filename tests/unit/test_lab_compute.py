@@ -11,13 +11,13 @@ import pytest
 
 from isthmus import errors
 from isthmus.clients.http import lab_cloud
-from isthmus.lab.compute import image, render, services
+from isthmus.lab.compute import image, services
 from isthmus.lab.compute.bring import ComputeRequest
 from isthmus.lab.compute.services import ComputeFiles, ComputeServices, People
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.tier import maker, mariadb
 from isthmus.lab.topology import default_topology
-from isthmus.services import identity
+from isthmus.services import compute, identity
 
 PLAN: LabPlan = plan_lab(default_topology(), name="lab", number=0, folder=Path("/lab"))
 _NAMES = identity.user_names(["site1", "site2"], compute=True)
@@ -142,10 +142,13 @@ def test_a_lab_without_nova_has_no_user_and_no_endpoint_of_it() -> None:
 
 
 def test_the_placeholders_of_a_template_are_novas_own() -> None:
-    assert render.CELL_DATABASE.format(name="nova_cell1") == (
+    assert compute.CELL_DATABASE.format(name="nova_cell1") == (
         "{scheme}://{username}@{hostname}/nova_cell1?{query}"
     )
-    assert render.CELL_TRANSPORT.format(name="cell1") == (
+    assert compute.CELL_DATABASE_LOGIN.format(name="nova_cell1") == (
+        "{scheme}://{username}:{password}@{hostname}/nova_cell1?{query}"
+    )
+    assert compute.CELL_TRANSPORT.format(name="cell1") == (
         "{scheme}://{username}:{password}@{hostname}:{port}/cell1"
     )
 

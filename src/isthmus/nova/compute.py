@@ -24,3 +24,7 @@ def run() -> None:
 
     register()
     compute.main()
+
+
+if __name__ == "__main__":
+    run()

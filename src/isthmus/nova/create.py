@@ -1,16 +1,20 @@
 """Make the databases of a Nova: schemas, cells and a few flavors, all in one process.
 
-Run as `python -m isthmus.nova.create NOVA_CONF CELLS`. `[database]` of that file is the first
-cell's. What the cells' mappings say about addresses are Nova's own placeholders, which it fills in
-from the configuration of whoever reads them, so that the databases can be copied to another site.
+Run as `python -m isthmus.nova.create NOVA_CONF CELLS`. `[database]` of that file names any
+of the cells' databases. What the cells' mappings say about addresses are Nova's own placeholders,
+which it fills in from the configuration of whoever reads them, so that the databases can be copied
+to another site, and hold no password. Run again it makes what is missing, and migrates; what was
+made is printed, a line each that begins with `made`.
 """
 
 import sys
+from typing import Any
 
 from isthmus import errors
-from isthmus.lab.compute.render import (
+from isthmus.services.compute import (
     CELL0,
     CELL_DATABASE,
+    CELL_DATABASE_LOGIN,
     CELL_TRANSPORT,
     cell_database,
     cell_name,
@@ -33,31 +37,50 @@ def run() -> None:
     monkey_patch.patch(backend="threading")  # before anything else of Nova's, as its programs do
     from nova import config, context, objects
     from nova.cmd import manage
-    from nova.db import migration
+    from sqlalchemy.engine import make_url
 
     config.parse_args(["nova-manage", "--config-file", conf])
     objects.register_all()
-    _insist(manage.ApiDbCommands().sync(), "the API database")
-    own = manage.CellV2Commands()
-    _insist(own.map_cell0(database_connection=CELL_DATABASE.format(name=CELL0)), "cell0")
-    _insist(manage.DbCommands().sync(), "the first cell's database")
+    has_password = bool(make_url(config.CONF.database.connection).password)
+    database = CELL_DATABASE_LOGIN if has_password else CELL_DATABASE
+    own, admin = manage.CellV2Commands(), context.get_admin_context()
+    _migrate("api")
+    known = {one.name for one in objects.CellMappingList.get_all(admin)}
+    if cell_name(1) not in known:
+        _make_flavors(admin, objects)
+    if "cell0" not in known:
+        _insist(own.map_cell0(database_connection=database.format(name=CELL0)), "cell0")
+        _tell("cell0")
     for number in range(1, cells + 1):
+        if cell_name(number) in known:
+            continue
         done = own.create_cell(
             name=cell_name(number),
-            database_connection=CELL_DATABASE.format(name=cell_database(number)),
+            database_connection=database.format(name=cell_database(number)),
             transport_url=CELL_TRANSPORT.format(name=cell_name(number)),
         )
         _insist(done, cell_name(number))
-    admin = context.get_admin_context()
+        _tell(cell_name(number))
     for mapping in objects.CellMappingList.get_all(admin):
         with context.target_cell(admin, mapping) as inside:
-            migration.db_sync(context=inside)
-    _make_flavors(admin, objects)
+            _migrate("main", inside)
 
 
-def _make_flavors(context: object, objects: object) -> None:
+def _migrate(database: str, context: object = None) -> None:
+    from nova.db import migration
+
+    before = migration.db_version(database=database, context=context)
+    migration.db_sync(database=database, context=context)
+    if migration.db_version(database=database, context=context) != before:
+        _tell(f"tables ({database})")
+
+
+def _make_flavors(context: object, objects: Any) -> None:
+    known = {one.name for one in objects.FlavorList.get_all(context)}
     for number, (name, memory, vcpus, disk) in enumerate(FLAVORS, start=1):
-        objects.Flavor(  # type: ignore[attr-defined]
+        if name in known:
+            continue
+        objects.Flavor(
             context,
             flavorid=str(number),
             name=name,
@@ -70,6 +93,11 @@ def _make_flavors(context: object, objects: object) -> None:
             is_public=True,
             disabled=False,
         ).create()
+        _tell(f"flavor {name}")
+
+
+def _tell(what: str) -> None:
+    sys.stdout.write(f"made {what}\n")
 
 
 def _insist(code: int | None, what: str) -> None:

@@ -1,7 +1,8 @@
 """Map the hypervisors of a new site into their cells, as soon as they have announced themselves.
 
-Run as `isthmus-discovery --config-file NOVA_CONF DONE HOST,HOST...`. It does what `nova-manage
-cell_v2 discover_hosts` does once, until each is mapped, and then makes the file DONE.
+Run as `isthmus-discovery --config-file NOVA_CONF DONE HOST,HOST...`, or by `python -m`. It does
+what `nova-manage cell_v2 discover_hosts` does once, until each is mapped, tells of each that was
+not before in a line that begins with `mapped`, and then makes the file DONE.
 """
 
 import sys
@@ -32,12 +33,18 @@ def run() -> None:
     config.parse_args(sys.argv)
     objects.register_all()
     admin = context.get_admin_context()
+
+    def list_known() -> set[str]:
+        return {row.host for row in objects.HostMappingList.get_all(admin)}
+
+    before = list_known()
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         host_mapping.discover_hosts(admin)
-        known = {row.host for row in objects.HostMappingList.get_all(admin)}
+        known = list_known()
         missing = wanted - known
         if not missing:
+            sys.stdout.writelines(f"mapped {one}\n" for one in sorted(known - before))
             done.touch()
             return
         if time.monotonic() > deadline:
@@ -46,3 +53,7 @@ def run() -> None:
                 f"{TIMEOUT_S} s"
             )
         time.sleep(_POLL_S)
+
+
+if __name__ == "__main__":
+    run()

@@ -14,7 +14,7 @@ from isthmus.build.configure.settings import (
     choose_forks,
     render_settings,
 )
-from isthmus.build.configure.site_needs import require_services
+from isthmus.build.configure.site_needs import COMPUTE_SERVICES, require_services
 from isthmus.build.configure.site_variables import make_tiers, make_variables, number_sites
 from isthmus.build.configure.tier_files import password_names
 from isthmus.build.fleet.load import Loaded
@@ -82,7 +82,9 @@ def list_passwords(fleet: Fleet, standings: Mapping[str, Standing]) -> tuple[str
     """
     require_services(fleet, resolve_machines(fleet, standings))
     central = str(fleet.central)
-    return password_names([one.name for one in fleet.sites if one.name != central], central)
+    sites = [one.name for one in fleet.sites if one.name != central]
+    more = any(fleet.services.get(service) for service in COMPUTE_SERVICES)
+    return password_names(sites, central, compute=more)
 
 
 def _ensure_numbers(fleet: Fleet, folder: Path) -> dict[str, int]:

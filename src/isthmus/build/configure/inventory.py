@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from isthmus.build.configure.site_variables import tunnel_address
+from isthmus.build.configure.site_variables import service_address, tunnel_address
 from isthmus.model.rack.fleet import Fleet
 from isthmus.model.rack.machine import Machine
 
@@ -69,6 +69,7 @@ def _host_variables(machine: Machine) -> dict[str, Any]:
         "ansible_python_interpreter": "/usr/bin/python3",
         "isthmus_site": machine.site,
         "isthmus_rack": machine.rack,
+        "isthmus_service_address": service_address(machine),
         "isthmus_tunnel_address": tunnel_address(machine),
         "isthmus_addresses": {machine.network.name: machine.address, **dict(machine.addresses)},
     }

@@ -11,6 +11,17 @@ from isthmus.model.rack.machine import Machine
 _BESIDE_CENTRAL = ("mariadb", "memcached", "keystone", "isthmus-xjob")
 _BESIDE_SITE = ("mariadb", "memcached", "ovn-central")
 _HYPERVISOR = "ovn-controller"
+#: What a site may have besides, on the machine of its API, and what of it Nova needs.
+COMPUTE_SERVICES = (
+    "rabbitmq",
+    "placement",
+    "glance",
+    "nova-api",
+    "nova-scheduler",
+    "nova-conductor",
+)
+_NOVA = frozenset({"nova-api", "nova-scheduler", "nova-conductor"})
+_COMPUTE = "nova-compute"
 
 
 def require_services(fleet: Fleet, machines: Sequence[Machine]) -> None:
@@ -49,8 +60,29 @@ def _list_faults(fleet: Fleet, site: str, machines: Sequence[Machine]) -> Iterat
     for one in own:
         if one is not carrier and _carries(fleet, one, "ovn-central"):
             yield f"{one.name} carries ovn-central, which {carrier.name} of {site} can alone"
-    if site != fleet.central and not any(_carries(fleet, one, _HYPERVISOR) for one in own):
+    if site != fleet.central:
+        yield from _list_site_faults(fleet, site, own, carrier)
+
+
+def _list_site_faults(
+    fleet: Fleet, site: str, own: Sequence[Machine], carrier: Machine
+) -> Iterator[str]:
+    if not any(_carries(fleet, one, _HYPERVISOR) for one in own):
         yield f"no machine of {site} carries {_HYPERVISOR}"
+    for service in COMPUTE_SERVICES:
+        for one in own:
+            if one is not carrier and _carries(fleet, one, service):
+                yield f"{one.name} carries {service}, which {carrier.name} of {site} can alone"
+    computes = [one for one in own if _carries(fleet, one, _COMPUTE)]
+    for one in computes:
+        if not _carries(fleet, one, _HYPERVISOR):
+            yield f"{one.name} carries {_COMPUTE} and has to carry {_HYPERVISOR}, too"
+    missing = [one for one in COMPUTE_SERVICES if not _carries(fleet, carrier, one)]
+    has_nova = bool(_NOVA - set(missing))
+    if has_nova and not computes:
+        yield f"{site} has a Nova, and no machine of it carries {_COMPUTE}"
+    for service in missing if has_nova or computes else ():
+        yield f"{site} has a Nova, and {carrier.name} has to carry {service}, too"
 
 
 def _carries(fleet: Fleet, machine: Machine, service: str) -> bool:

@@ -73,6 +73,13 @@ def make_tiers(
             f"no machine of {fleet.central}, which is central, runs and carries {API_SERVICE}"
         )
     sites = tuple(name for name in addresses if name != fleet.central)
+
+    def list_with(service: str) -> tuple[str, ...]:
+        roles = set(fleet.services.get(service, ()))
+        carriers = (one for one in machines if roles & set(one.roles))
+        having = {one.site for one in carriers}
+        return tuple(name for name in sites if name in having)
+
     mtu = min(_find_tunnel_mtu(site) for site in fleet.sites)
     return {
         name: Tier(
@@ -83,6 +90,9 @@ def make_tiers(
             central_address=addresses[fleet.central],
             sites=sites,
             mtu=mtu,
+            with_placement=list_with("placement"),
+            with_glance=list_with("glance"),
+            with_nova=list_with("nova-api"),
         )
         for name, address in addresses.items()
     }
@@ -97,9 +107,14 @@ def make_variables(fleet: Fleet, tiers: Mapping[str, Tier]) -> dict[str, dict[st
             name: _find_network(site, TUNNEL_NETWORK).cidr for name, site in sites.items()
         },
     }
+    return {name: {"isthmus_tier": _to_variable(one), **same} for name, one in tiers.items()}
+
+
+def _to_variable(tier: Tier) -> dict[str, object]:
+    """Return the form that YAML has: lists for tuples."""
     return {
-        name: {"isthmus_tier": {**dataclasses.asdict(one), "sites": list(one.sites)}, **same}
-        for name, one in tiers.items()
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(tier).items()
     }
 
 

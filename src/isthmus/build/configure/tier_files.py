@@ -6,13 +6,13 @@ there is what runs on machines.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from isthmus.services import identity, logins, render
+from isthmus.services import compute, identity, logins, render
 from isthmus.services.identity import Endpoint, Interface
 
 NEUTRON_FOLDER, KEYSTONE_FOLDER = Path("/etc/neutron"), Path("/etc/keystone")
@@ -20,11 +20,16 @@ NEUTRON_STATE = Path("/var/lib/neutron")
 MEMCACHED = "127.0.0.1:11211"
 KEYSTONE_PORT, NEUTRON_PORT = 5000, 9696
 NORTHBOUND_PORT, SOUTHBOUND_PORT = 6641, 6642
+PLACEMENT_PORT, GLANCE_PORT, NOVA_PORT = 8778, 9292, 8774
 #: Of bcrypt, as Keystone has it by itself.
 HASH_ROUNDS = 12
 #: Every network that a tier can have at a time; writing the table takes seconds, once.
 VNI_RANGE = "1:65536"
+#: What a site may have besides Neutron, each with a database of its own, or several.
+COMPUTE = ("placement", "glance", "nova")
 _SOCKET = "/run/mysqld/mysqld.sock"
+#: Of the databases that have it in the lab: their indexes are made for characters of three bytes.
+_OLD_CHARSET = "utf8mb3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +43,19 @@ class Tier:
     central_address: str
     sites: tuple[str, ...]  #: names of all sites
     mtu: int = 1500  #: least MTU between hypervisors
+    with_placement: tuple[str, ...] = ()  #: names of the sites that have one
+    with_glance: tuple[str, ...] = ()
+    with_nova: tuple[str, ...] = ()
 
     @property
     def is_central(self) -> bool:
         """Tell whether it is the central tier."""
         return self.name == self.central
+
+    @property
+    def has_nova(self) -> bool:
+        """Tell whether it is a site that has a Nova."""
+        return self.name in self.with_nova
 
     @property
     def auth_url(self) -> str:
@@ -63,15 +76,37 @@ def database_user(service: str) -> str:
     return f"database-{service}"
 
 
-def password_names(sites: Sequence[str], central: str) -> tuple[str, ...]:
-    """List every password that a build makes."""
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of a machine's MariaDB; several may have one user."""
+
+    name: str
+    user: str
+    password: str = field(repr=False)
+    charset: str = "utf8mb4"
+
+
+def queue_user(site: str) -> str:
+    """Return under which name the password of a site's RabbitMQ is kept."""
+    return f"rabbitmq-{site}"
+
+
+def password_names(sites: Sequence[str], central: str, *, compute: bool = False) -> tuple[str, ...]:
+    """List every password that a build makes; `compute` where sites have more than Neutron."""
     tiers = (central, *sites)
     databases = (database_user(identity.neutron_user(tier)) for tier in tiers)
+    more = (
+        name
+        for site in sites
+        if compute
+        for name in (*(database_user(f"{one}-{site}") for one in COMPUTE), queue_user(site))
+    )
     return (
         identity.USER_ADMIN,
-        *identity.service_users(sites, central),
+        *identity.service_users(sites, central, compute=compute),
         database_user("keystone"),
         *databases,
+        *more,
     )
 
 
@@ -94,14 +129,32 @@ def plan_people(
         Endpoint("identity", tier.central, interface, tier.auth_url)
         for interface in (Interface.PUBLIC, Interface.INTERNAL)
     ]
-    planned = identity.plan_identity(tier.sites, endpoints, passwords, tier.central, people=False)
+    places = (
+        ("placement", tier.with_placement, f"{PLACEMENT_PORT}"),
+        ("image", tier.with_glance, f"{GLANCE_PORT}"),
+        ("compute", tier.with_nova, f"{NOVA_PORT}/v2.1"),
+    )
+    endpoints += [
+        Endpoint(kind, site, interface, f"http://{addresses[site]}:{rest}")
+        for kind, sites, rest in places
+        for site in sites
+        for interface in (Interface.PUBLIC, Interface.INTERNAL)
+    ]
+    planned = identity.plan_identity(
+        tier.sites,
+        endpoints,
+        passwords,
+        tier.central,
+        compute=any(sites for _, sites, _ in places),
+        people=False,
+    )
     return planned.to_dict()
 
 
 def list_keystone_files(tier: Tier, passwords: Mapping[str, str]) -> list[File]:
     """Return what Keystone reads."""
     server = render.KeystoneServer(
-        database=_database_url("keystone", passwords[database_user("keystone")]),
+        database=database_url("keystone", "keystone", passwords[database_user("keystone")]),
         keys_dir=KEYSTONE_FOLDER,
         public_url=tier.auth_url.removesuffix("/v3"),
         hash_rounds=HASH_ROUNDS,
@@ -126,7 +179,7 @@ def list_neutron_files(
         flavour=render.Flavour.CENTRAL if tier.is_central else render.Flavour.LOCAL,
         host=f"{tier.name}-api",
         state_dir=NEUTRON_STATE,
-        database=_database_url("neutron", passwords[database_user(own)]),
+        database=database_url("neutron", "neutron", passwords[database_user(own)]),
         paste_file=paste_file,
         policy_file=policy_file,
         base_mac=f"fa:16:{tier.number:02x}:00:00:00",
@@ -146,16 +199,13 @@ def list_neutron_files(
         isthmus={"underlay_mtu": tier.mtu}
         if tier.is_central
         else _site_options(tier, passwords, users),
-        extra={
-            "DEFAULT": {"global_physnet_mtu": tier.mtu},
-            "ml2_type_geneve": {"vni_ranges": VNI_RANGE},
-            "ml2_type_vlan": {"network_vlan_ranges": ""},
-        },
+        extra=_say_more(tier, passwords),
     )
+    services = [users[own], *([users[identity.nova_user(tier.name)]] if tier.has_nova else [])]
     return [
         File(str(NEUTRON_FOLDER / "neutron.conf"), render.render_neutron(server)),
         File(str(paste_file), render.render_paste(paste)),
-        File(str(policy_file), render.render_policy([users[own]])),
+        File(str(policy_file), render.render_policy(services)),
     ]
 
 
@@ -167,12 +217,22 @@ def make_xjob_file(tier: Tier, passwords: Mapping[str, str]) -> File:
     return File(str(NEUTRON_FOLDER / "xjob.conf"), text)
 
 
-def list_databases(tier: Tier, passwords: Mapping[str, str]) -> dict[str, str]:
-    """Return the password of each database of a tier, by the database's name."""
-    own = {"neutron": passwords[database_user(identity.neutron_user(tier.name))]}
+def list_databases(tier: Tier, passwords: Mapping[str, str]) -> list[Database]:
+    """List the databases of a tier."""
+    own = passwords[database_user(identity.neutron_user(tier.name))]
+    found = [Database("neutron", "neutron", own)]
     if tier.is_central:
-        own["keystone"] = passwords[database_user("keystone")]
-    return own
+        found.append(Database("keystone", "keystone", passwords[database_user("keystone")]))
+    names = {
+        "placement": (tier.with_placement, (compute.PLACEMENT,)),
+        "glance": (tier.with_glance, (compute.GLANCE,)),
+        "nova": (tier.with_nova, (compute.API, compute.CELL0, compute.cell_database(1))),
+    }
+    for service, (sites, databases) in names.items():
+        if tier.name in sites:
+            password = passwords[database_user(f"{service}-{tier.name}")]
+            found += [Database(name, service, password, _OLD_CHARSET) for name in databases]
+    return found
 
 
 def render_clouds(tier: Tier, passwords: Mapping[str, str]) -> str:
@@ -192,21 +252,33 @@ def render_clouds(tier: Tier, passwords: Mapping[str, str]) -> str:
     return yaml.safe_dump({"clouds": clouds}, sort_keys=False)
 
 
-def render_database_sql(databases: Mapping[str, str]) -> str:
-    """Write the SQL that makes databases and their users.
-
-    Args:
-        databases: name of the database, which is its user's too, to password.
-    """
-    lines = []
-    for name, password in databases.items():
-        quoted = json.dumps(password)
+def render_database_sql(databases: Sequence[Database]) -> str:
+    """Write the SQL that makes databases and their users."""
+    passwords = {one.user: one.password for one in databases}
+    lines = [
+        # What replaces a user takes its rights away: they are given after that.
+        f"CREATE OR REPLACE USER {user}@localhost IDENTIFIED BY {json.dumps(password)};"
+        for user, password in passwords.items()
+    ]
+    for one in databases:
         lines += [
-            f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4;",
-            f"CREATE OR REPLACE USER {name}@localhost IDENTIFIED BY {quoted};",
-            f"GRANT ALL ON {name}.* TO {name}@localhost;",
+            f"CREATE DATABASE IF NOT EXISTS {one.name} CHARACTER SET {one.charset};",
+            f"GRANT ALL ON {one.name}.* TO {one.user}@localhost;",
         ]
     return "\n".join(lines)
+
+
+def _say_more(tier: Tier, passwords: Mapping[str, str]) -> render.Sections:
+    own = identity.neutron_user(tier.name)
+    events = (
+        compute.nova_events(tier.name, own, passwords[own], tier.auth_url) if tier.has_nova else {}
+    )
+    return {
+        **events,
+        "DEFAULT": {**events.get("DEFAULT", {}), "global_physnet_mtu": tier.mtu},
+        "ml2_type_geneve": {"vni_ranges": VNI_RANGE},
+        "ml2_type_vlan": {"network_vlan_ranges": ""},
+    }
 
 
 def _site_options(
@@ -221,6 +293,7 @@ def _site_options(
     )
 
 
-def _database_url(name: str, password: str) -> str:
+def database_url(name: str, user: str, password: str) -> str:
+    """Return the SQLAlchemy URL of a database of the same machine."""
     where = f"unix_socket={_SOCKET}&charset=utf8mb4"
-    return f"mysql+pymysql://{name}:{password}@localhost/{name}?{where}"
+    return f"mysql+pymysql://{user}:{password}@localhost/{name}?{where}"

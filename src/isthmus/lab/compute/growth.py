@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.compute import render, services
+from isthmus.lab.compute import services
 from isthmus.lab.plan import RABBITMQ_PORT, LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
@@ -19,6 +19,7 @@ from isthmus.lab.tier.mariadb import database_url, find_socket
 from isthmus.model.compute.adding import CellServers, NewCell
 from isthmus.model.compute.cloud import CellAddress
 from isthmus.model.topology import Hypervisor, Tier
+from isthmus.services import rabbitmq
 
 #: RabbitMQ's own.
 _MANAGEMENT_PORT = 15672
@@ -71,7 +72,7 @@ class SiteCells:
                 f"{self.site.name} has no Nova: isthmus lab up --compute makes labs that have"
             )
         users = json.loads((self.home / "definitions.json").read_text())["users"]
-        admin = next((one for one in users if one["name"] == render.RABBITMQ_ADMIN), None)
+        admin = next((one for one in users if one["name"] == rabbitmq.RABBITMQ_ADMIN), None)
         if admin is None:
             raise errors.Unsupported("the lab was made by an older isthmus: make a new one")
         place = f"{self.site.management_address}:{_MANAGEMENT_PORT}"
@@ -89,7 +90,7 @@ class SiteCells:
         self.tools.run(
             [services.RABBITMQ_PLUGINS, "enable", "rabbitmq_management"],
             netns=self.site.netns,
-            env=render.rabbitmq_variables(self.home),
+            env=rabbitmq.rabbitmq_variables(self.home),
             timeout_s=_PLUGIN_S,
         )
         if not _wait(lambda: self.tools.answers(url), _UP_S):

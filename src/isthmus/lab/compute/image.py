@@ -1,5 +1,9 @@
-"""The image that servers of the lab boot from: a program that is the first process of a guest."""
+"""The image that servers of the lab boot from: a program that is the first process of a guest.
 
+Run by `python -m` this module writes it.
+"""
+
+import sys
 from pathlib import Path
 
 from isthmus.lab.compute import guest_init
@@ -16,3 +20,7 @@ def render_image() -> bytes:
     assert text.count(_MARK) == 1
     own = f"DHCP_CONF = {dhcp.CONF!r}\nDHCP_SCRIPT = {dhcp.SCRIPT!r}\n"
     return f"#!/usr/bin/env python3\n{text.replace(_MARK, own)}".encode()
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(render_image())

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isthmus.lab.compute import render
-from isthmus.lab.compute.render import ComputeHost, ComputeSite
 from isthmus.lab.plan import (
     COMPUTE_PORT,
     IMAGE_PORT,
+    KEYSTONE_PORT,
     MEMCACHED_PORT,
     METADATA_PORT,
     PLACEMENT_PORT,
@@ -18,9 +17,10 @@ from isthmus.lab.plan import (
 )
 from isthmus.lab.process.program import Program
 from isthmus.lab.tier.maker import Maker
-from isthmus.lab.tier.mariadb import find_socket, plan_mariadb
+from isthmus.lab.tier.mariadb import database_url, find_socket, plan_mariadb
 from isthmus.model.topology import Hypervisor, Tier
-from isthmus.services import identity
+from isthmus.services import compute, identity, rabbitmq
+from isthmus.services.compute import ComputeHost, ComputeSite
 
 #: What Nova's zygote imports; Neutron's cannot, since both declare options of the same name.
 PRELOAD = (
@@ -94,36 +94,41 @@ def plan_compute(
     """
     home = find_home(plan, site)
     user = identity.nova_user(site.name)
+    password = people.passwords[user]
+    places = (f"{site.address}:{RABBITMQ_PORT}", f"{site.management_address}:{RABBITMQ_PORT}")
     wanted = ComputeSite(
         site=str(site.name),
-        address=site.address,
-        management_address=site.management_address,
+        keystone=f"http://{site.address}:{KEYSTONE_PORT}/v3",
+        keystone_region=str(site.name),
         home=home,
-        socket=find_socket(home),
+        database=database_url(find_socket(home), "{name}"),
+        queue=rabbitmq.queue_url(password, places[0]),
         user=user,
-        password=people.passwords[user],
+        password=password,
         user_id=people.ids[user],
         neutron_id=people.ids[identity.neutron_user(site.name)],
         memcached=f"127.0.0.1:{MEMCACHED_PORT}",
+        metadata_secret=password,
+        unlimited=True,
     )
     make = Maker(plan, str(site.name), site.netns, home)
     dealt = {host: 1 + turn % cells for turn, host in enumerate(site.hypervisors)}
     texts = {
-        home / "nova.conf": render.render_api(wanted),
-        home / "policy.yaml": render.render_policy(wanted),
-        home / "api-paste.ini": render.render_paste(files.nova_paste.read_text()),
-        home / "placement.conf": render.render_placement(wanted),
-        home / "glance-api.conf": render.render_glance(wanted, files.glance_paste),
-        home / "rabbitmq.conf": render.render_rabbitmq(wanted),
-        home / "definitions.json": render.render_definitions(wanted, cells),
+        home / "nova.conf": compute.render_api(wanted, home / "policy.yaml"),
+        home / "policy.yaml": compute.render_policy(wanted),
+        home / "api-paste.ini": compute.render_paste(files.nova_paste.read_text()),
+        home / "placement.conf": compute.render_placement(wanted),
+        home / "glance-api.conf": compute.render_glance(wanted, files.glance_paste),
+        home / "rabbitmq.conf": rabbitmq.render_rabbitmq(places, home / "definitions.json"),
+        home / "definitions.json": rabbitmq.render_definitions(password, cells),
         home / "enabled_plugins": "[].\n",
     }
     numbers = range(1, cells + 1)
     for number in numbers:
-        texts[_cell_conf(home, number)] = render.render_cell(wanted, number)
+        texts[_cell_conf(home, number)] = compute.render_cell(wanted, number)
     for host, number in dealt.items():
         own = _compute_host(plan, host)
-        texts[own.home / "nova" / "nova.conf"] = render.render_compute(wanted, own, number)
+        texts[own.home / "nova.conf"] = compute.render_compute(wanted, own, number)
     return ComputeServices(
         site=wanted,
         files=texts,
@@ -165,17 +170,21 @@ def plan_conductor(plan: LabPlan, site: Tier, cell: str, file: Path) -> Program:
 
 
 def _cell_conf(home: Path, number: int) -> Path:
-    return home / f"{render.cell_name(number)}.conf"
+    return home / f"{compute.cell_name(number)}.conf"
 
 
 def _compute_host(plan: LabPlan, host: Hypervisor) -> ComputeHost:
     return ComputeHost(
         name=host.name,
-        address=host.address,
-        netns=host.netns,
-        home=plan.host_dir(host),
-        lab=plan.folder,
-        guest_prefix=f"{prefix(plan.name)}i-",
+        address=str(host.address),
+        home=plan.host_dir(host) / "nova",
+        driver=compute.namespace_driver(
+            lab=plan.folder,
+            site=str(host.site),
+            netns=host.netns,
+            guest_prefix=f"{prefix(plan.name)}i-",
+            switch_socket=plan.host_dir(host) / "db.sock",
+        ),
     )
 
 
@@ -184,7 +193,7 @@ def _rabbitmq(make: Maker, site: Tier) -> Program:
     return replace(
         program,
         url=f"tcp://{site.management_address}:{RABBITMQ_PORT}",
-        env={**program.env, **render.rabbitmq_variables(make.home)},
+        env={**program.env, **rabbitmq.rabbitmq_variables(make.home)},
     )
 
 

@@ -7,12 +7,12 @@ hold Nova's placeholders in the place of addresses, so that one template is for 
 import sys
 from pathlib import Path
 
-from isthmus.lab.compute import render
 from isthmus.lab.compute.services import ZYGOTE_ENV
 from isthmus.lab.protocols import Tools
 from isthmus.lab.tier import mariadb
 from isthmus.lab.tier.mariadb import DATA, build_data, database_url, run_sql
 from isthmus.lab.tier.template import BUILD_TIMEOUT_S, Templates, digest, versions
+from isthmus.services import compute
 from isthmus.services.render import render_sections
 
 
@@ -28,7 +28,7 @@ def make_databases(templates: Templates, tools: Tools, cells: int) -> Path:
         IsthmusError: it could not be made.
     """
     made_of = versions("nova", "openstack-placement", "glance", "oslo-db")
-    sources = [Path(render.__file__), Path(mariadb.__file__), Path(__file__)]
+    sources = [Path(compute.__file__), Path(mariadb.__file__), Path(__file__)]
     sources.append(Path(__file__).parents[2] / "nova" / "create.py")
     key = digest(made_of, str(cells), *(source.read_text() for source in sources))
 
@@ -39,8 +39,8 @@ def make_databases(templates: Templates, tools: Tools, cells: int) -> Path:
 
 
 def _fill(folder: Path, socket: Path, tools: Tools, cells: int) -> None:
-    names = [render.API, render.CELL0, render.PLACEMENT, render.GLANCE]
-    own = [render.cell_database(number) for number in range(1, cells + 1)]
+    names = [compute.API, compute.CELL0, compute.PLACEMENT, compute.GLANCE]
+    own = [compute.cell_database(number) for number in range(1, cells + 1)]
     making = "".join(f"CREATE DATABASE {name} CHARACTER SET utf8mb3;" for name in [*names, *own])
     run_sql(tools, socket, making)
     programs = Path(sys.executable).parent
@@ -59,12 +59,12 @@ def _write_confs(folder: Path, socket: Path) -> dict[str, Path]:
         return {"connection": database_url(socket, name)}
 
     sections: dict[str, dict[str, dict[str, object]]] = {
-        "placement": {"placement_database": url(render.PLACEMENT)},
-        "glance": {"database": url(render.GLANCE)},
+        "placement": {"placement_database": url(compute.PLACEMENT)},
+        "glance": {"database": url(compute.GLANCE)},
         "nova": {
             "DEFAULT": {"transport_url": "rabbit://nova:none@localhost:5672/"},
-            "api_database": url(render.API),
-            "database": url(render.cell_database(1)),
+            "api_database": url(compute.API),
+            "database": url(compute.cell_database(1)),
         },
     }
     paths = {name: folder / f"{name}.conf" for name in sections}

@@ -21,6 +21,7 @@ from isthmus.lab.tier.metadata import plan_agents
 from isthmus.lab.tier.template import KEYSTONE_DB, NEUTRON_DB
 from isthmus.model.topology import Hypervisor, Tier
 from isthmus.services import identity, logins, render
+from isthmus.services.compute import nova_events
 from isthmus.services.identity import Endpoint, Interface
 
 #: What central's ML2 does where nothing else is said: an external network is a VLAN of a site.
@@ -248,21 +249,8 @@ def _say_more(setting: Setting, tier: Tier) -> render.Sections:
 
 
 def _nova_events(setting: Setting, site: Tier) -> render.Sections:
-    """Have a site's Neutron tell its Nova when a port is plugged."""
     user = identity.neutron_user(site.name)
-    return {
-        "DEFAULT": {
-            "notify_nova_on_port_status_changes": True,
-            "notify_nova_on_port_data_changes": True,
-            # Neutron collects its messages for this long, in seconds, before it sends them.
-            "send_events_interval": 1,
-        },
-        "nova": {
-            "region_name": site.name,
-            "endpoint_type": "internal",
-            **logins.login_options(user, setting.passwords[user], _own_keystone()),
-        },
-    }
+    return nova_events(str(site.name), user, setting.passwords[user], _own_keystone())
 
 
 def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 try:
-    from isthmus.build.configure import tier_files
+    from isthmus.build.configure import compute_files, tier_files
 except ImportError as exc:  # ansible-doc and ansible-lint load it anywhere
     MISSING: ImportError | None = exc
 else:
@@ -56,6 +56,50 @@ def xjob_file(tier: Mapping[str, Any], passwords: Mapping[str, str]) -> dict[str
     return dataclasses.asdict(tier_files.make_xjob_file(_tier(tier), _texts(passwords)))
 
 
+def rabbitmq_files(
+    tier: Mapping[str, Any], passwords: Mapping[str, str], words: str = ""
+) -> list[dict[str, str]]:
+    """List the files of a site's RabbitMQ: path and text."""
+    found = compute_files.list_rabbitmq_files(_tier(tier), _texts(passwords), str(words))
+    return [dataclasses.asdict(one) for one in found]
+
+
+def placement_files(tier: Mapping[str, Any], passwords: Mapping[str, str]) -> list[dict[str, str]]:
+    """List the files of a site's Placement: path and text."""
+    found = compute_files.list_placement_files(_tier(tier), _texts(passwords))
+    return [dataclasses.asdict(one) for one in found]
+
+
+def glance_files(
+    tier: Mapping[str, Any], passwords: Mapping[str, str], paste: str
+) -> list[dict[str, str]]:
+    """List the files of a site's Glance: path and text."""
+    found = compute_files.list_glance_files(_tier(tier), _texts(passwords), str(paste))
+    return [dataclasses.asdict(one) for one in found]
+
+
+def nova_files(
+    tier: Mapping[str, Any],
+    passwords: Mapping[str, str],
+    users: Mapping[str, str],
+    paste: str,
+    workers: int,
+) -> list[dict[str, str]]:
+    """List the files of a site's Nova: path and text."""
+    found = compute_files.list_nova_files(
+        _tier(tier), _texts(passwords), _texts(users), str(paste), int(workers)
+    )
+    return [dataclasses.asdict(one) for one in found]
+
+
+def compute_file(
+    tier: Mapping[str, Any], passwords: Mapping[str, str], name: str, address: str
+) -> dict[str, str]:
+    """Return the file of a hypervisor's nova-compute: path and text."""
+    found = compute_files.make_compute_file(_tier(tier), _texts(passwords), str(name), str(address))
+    return dataclasses.asdict(found)
+
+
 def people(
     tier: Mapping[str, Any], addresses: Mapping[str, str], passwords: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -68,14 +112,16 @@ def clouds(tier: Mapping[str, Any], passwords: Mapping[str, str]) -> str:
     return tier_files.render_clouds(_tier(tier), _texts(passwords))
 
 
-def databases(tier: Mapping[str, Any], passwords: Mapping[str, str]) -> dict[str, str]:
-    """Return the databases of a tier with their passwords."""
-    return tier_files.list_databases(_tier(tier), _texts(passwords))
+def databases(tier: Mapping[str, Any], passwords: Mapping[str, str]) -> list[dict[str, str]]:
+    """List the databases of a tier, with their users and passwords."""
+    return [
+        dataclasses.asdict(one) for one in tier_files.list_databases(_tier(tier), _texts(passwords))
+    ]
 
 
-def database_sql(wanted: Mapping[str, str]) -> str:
+def database_sql(wanted: list[Mapping[str, str]]) -> str:
     """Write the SQL that makes databases and their users."""
-    return tier_files.render_database_sql(_texts(wanted))
+    return tier_files.render_database_sql([tier_files.Database(**_texts(one)) for one in wanted])
 
 
 class FilterModule:
@@ -83,5 +129,18 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        found = (keystone_files, neutron_files, xjob_file, people, clouds, databases, database_sql)
+        found: tuple[Callable[..., Any], ...] = (
+            keystone_files,
+            neutron_files,
+            xjob_file,
+            rabbitmq_files,
+            placement_files,
+            glance_files,
+            nova_files,
+            compute_file,
+            people,
+            clouds,
+            databases,
+            database_sql,
+        )
         return {one.__name__: one for one in found}

@@ -1,18 +1,15 @@
-"""What Nova, Placement, Glance, MariaDB and RabbitMQ of a site read. Pure.
+"""What Nova, Placement and Glance of a site read. Pure.
 
 Nova's databases are on one MariaDB a site and its messages on one RabbitMQ, because Nova is several
 processes that write to the same database, and its message driver for one process alone (`fake:`)
 does not reach from one to the other.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from pathlib import Path
 
-from isthmus.lab.plan import KEYSTONE_PORT, METADATA_PORT, RABBITMQ_PORT
-from isthmus.lab.tier.mariadb import database_url
+from isthmus.services.logins import login_options
 from isthmus.services.render import Sections, render_sections
 
 #: Databases on a site's MariaDB. `CELL0` is where Nova keeps servers that no host took.
@@ -21,10 +18,9 @@ API, CELL0, PLACEMENT, GLANCE = "nova_api", "nova_cell0", "placement", "glance"
 TOP_VHOST = ""
 #: How the template names a cell's database and queue: Nova fills in the address from its own.
 CELL_DATABASE = "{{scheme}}://{{username}}@{{hostname}}/{name}?{{query}}"
+#: The same, where users of the database have passwords.
+CELL_DATABASE_LOGIN = "{{scheme}}://{{username}}:{{password}}@{{hostname}}/{name}?{{query}}"
 CELL_TRANSPORT = "{{scheme}}://{{username}}:{{password}}@{{hostname}}:{{port}}/{name}"
-RABBITMQ_USER = "nova"
-#: Who makes vhosts once RabbitMQ's management is enabled.
-RABBITMQ_ADMIN = "isthmus"
 #: What has Nova's scheduler read the cells again, so that one that is enabled is used at once.
 _FRESH = "isthmus.nova.fresh_cells.FreshCells"
 #: How long Nova waits for Neutron's word that a port is plugged, in seconds, on a busy machine.
@@ -33,23 +29,22 @@ PLUG_TIMEOUT_S = 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeSite:
-    """What the files of one site's Nova have in common."""
+    """What the files of one site's Nova, Placement and Glance have in common."""
 
     site: str
-    address: IPv4Address  #: where the site's own services answer each other
-    management_address: IPv4Address  #: where the lab looks whether they answer
-    home: Path
-    socket: Path  #: of MariaDB
+    keystone: str  #: up to and with /v3
+    keystone_region: str  #: whose Keystone checks tokens
+    home: Path  #: what the service keeps
+    database: str = field(repr=False)  #: SQLAlchemy URL, with {name} for the database's name
     user: str
     password: str = field(repr=False)
     memcached: str
-    neutron_id: str  #: of the user of the site's Neutron
-    user_id: str
-
-    @property
-    def keystone(self) -> str:
-        """Return the site's Keystone."""
-        return f"http://{self.address}:{KEYSTONE_PORT}/v3"
+    queue: str = field(default="", repr=False)  #: URL of a RabbitMQ, without a vhost
+    user_id: str = ""
+    neutron_id: str = ""  #: of the user of the site's Neutron
+    workers: int = 1  #: of each conductor and of the scheduler
+    metadata_secret: str = field(default="", repr=False)  #: shared with Neutron's metadata agents
+    unlimited: bool = False  #: whether projects have no quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +52,9 @@ class ComputeHost:
     """One hypervisor, as its nova-compute has to know it."""
 
     name: str
-    address: IPv4Address
-    netns: str
-    home: Path
-    lab: Path  #: the lab's folder
-    guest_prefix: str  #: what the names of its guests' namespaces begin with
+    address: str
+    home: Path  #: what nova-compute keeps
+    driver: Sections  #: of `namespace_driver` or `libvirt_driver`
 
 
 def cell_database(number: int) -> str:
@@ -76,15 +69,28 @@ def cell_name(number: int) -> str:
 
 def transport_url(site: ComputeSite, vhost: str) -> str:
     """Return the URL of a vhost of a site's RabbitMQ."""
-    return f"rabbit://{RABBITMQ_USER}:{site.password}@{site.address}:{RABBITMQ_PORT}/{vhost}"
+    return f"{site.queue}/{vhost}"
 
 
-def render_api(site: ComputeSite) -> str:
-    """Write the `nova.conf` of the APIs, the super conductor and the scheduler."""
+def database_url(site: ComputeSite, name: str) -> str:
+    """Return the SQLAlchemy URL of a database."""
+    return site.database.replace("{name}", name)
+
+
+_QUOTAS = ("instances", "cores", "ram")
+
+
+def render_api(site: ComputeSite, policy_file: Path) -> str:
+    """Write the `nova.conf` of the APIs, the super conductor and the scheduler.
+
+    Args:
+        site: whose.
+        policy_file: what `render_policy` writes.
+    """
     own: Sections = {
         "DEFAULT": {"transport_url": transport_url(site, TOP_VHOST), "host": f"{site.site}-api"},
-        "api_database": {"connection": database_url(site.socket, API)},
-        "database": {"connection": database_url(site.socket, CELL0)},
+        "api_database": {"connection": database_url(site, API)},
+        "database": {"connection": database_url(site, CELL0)},
         "keystone_authtoken": {
             **_login(site),
             "www_authenticate_uri": site.keystone,
@@ -94,9 +100,9 @@ def render_api(site: ComputeSite) -> str:
             "service_token_roles_required": True,
             "service_token_roles": "service",
         },
-        "quota": {"instances": -1, "cores": -1, "ram": -1},
         "filter_scheduler": {"weight_classes": f"nova.scheduler.weights.all_weighers,{_FRESH}"},
-        "oslo_policy": {"policy_file": site.home / "policy.yaml"},
+        "oslo_policy": {"policy_file": policy_file},
+        **({"quota": dict.fromkeys(_QUOTAS, -1)} if site.unlimited else {}),
     }
     return render_sections(_merge(_nova(site), own))
 
@@ -137,7 +143,7 @@ def render_cell(site: ComputeSite, number: int) -> str:
             "transport_url": transport_url(site, cell_name(number)),
             "host": f"{site.site}-{cell_name(number)}",
         },
-        "database": {"connection": database_url(site.socket, cell_database(number))},
+        "database": {"connection": database_url(site, cell_database(number))},
     }
     return render_sections(_merge(_nova(site), own))
 
@@ -155,27 +161,42 @@ def render_compute(site: ComputeSite, host: ComputeHost, number: int) -> str:
             "transport_url": transport_url(site, cell_name(number)),
             "host": host.name,
             "my_ip": host.address,
-            "state_path": host.home / "nova",
-            "compute_driver": "isthmus.NamespaceDriver",
+            "state_path": host.home,
             "vif_plugging_timeout": PLUG_TIMEOUT_S,
             "force_config_drive": True,
-            "reserved_host_memory_mb": 0,
             "running_deleted_instance_action": "reap",
         },
-        "oslo_concurrency": {"lock_path": host.home / "nova" / "lock"},
-        # A guest that moves, live, is plugged at its new place only as it arrives.
-        "compute": {"live_migration_wait_for_vif_plug": False},
+        "oslo_concurrency": {"lock_path": host.home / "lock"},
         # Server groups are in the API's database, which a cell does not know.
         "workarounds": {"disable_group_policy_check_upcall": True},
+    }
+    return render_sections(_merge(_merge(_nova(site), own), host.driver))
+
+
+def namespace_driver(
+    *, lab: Path, site: str, netns: str, guest_prefix: str, switch_socket: Path
+) -> Sections:
+    """Return the options of our driver, whose servers are network namespaces.
+
+    Args:
+        lab: the folder that hypervisors share.
+        site: of the hypervisor.
+        netns: namespace of the hypervisor.
+        guest_prefix: what the names of its guests' namespaces begin with.
+        switch_socket: of its Open vSwitch database.
+    """
+    return {
+        "DEFAULT": {"compute_driver": "isthmus.NamespaceDriver", "reserved_host_memory_mb": 0},
+        # A guest that moves, live, is plugged at its new place only as it arrives.
+        "compute": {"live_migration_wait_for_vif_plug": False},
         "isthmus": {
-            "lab": host.lab,
-            "site": site.site,
-            "netns": host.netns,
-            "guest_prefix": host.guest_prefix,
-            "switch_socket": host.home / "db.sock",
+            "lab": lab,
+            "site": site,
+            "netns": netns,
+            "guest_prefix": guest_prefix,
+            "switch_socket": switch_socket,
         },
     }
-    return render_sections(_merge(_nova(site), own))
 
 
 def render_placement(site: ComputeSite) -> str:
@@ -184,7 +205,7 @@ def render_placement(site: ComputeSite) -> str:
         {
             "DEFAULT": {"use_stderr": True},
             "api": {"auth_strategy": "keystone"},
-            "placement_database": {"connection": database_url(site.socket, PLACEMENT)},
+            "placement_database": {"connection": database_url(site, PLACEMENT)},
             "keystone_authtoken": _authtoken(site),
         }
     )
@@ -206,62 +227,12 @@ def render_glance(site: ComputeSite, paste_file: Path) -> str:
             },
             "glance_store": {"default_backend": "file"},
             "file": {"filesystem_store_datadir": site.home / "images"},
-            "database": {"connection": database_url(site.socket, GLANCE)},
+            "database": {"connection": database_url(site, GLANCE)},
             "keystone_authtoken": _authtoken(site),
             "paste_deploy": {"flavor": "keystone", "config_file": paste_file},
             "oslo_concurrency": {"lock_path": site.home / "lock"},
         }
     )
-
-
-def render_rabbitmq(site: ComputeSite) -> str:
-    """Write a `rabbitmq.conf`."""
-    return "\n".join(
-        [
-            f"listeners.tcp.1 = {site.address}:{RABBITMQ_PORT}",
-            f"listeners.tcp.2 = {site.management_address}:{RABBITMQ_PORT}",
-            f"load_definitions = {site.home}/definitions.json",
-            "log.console = true",
-            "log.console.level = warning",
-            "log.file = false",
-            "",
-        ]
-    )
-
-
-def render_definitions(site: ComputeSite, cells: int) -> str:
-    """Write the vhosts and the user that a RabbitMQ begins with, as JSON."""
-    vhosts = ["/", *(cell_name(number) for number in range(1, cells + 1))]
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    return json.dumps(
-        {
-            "vhosts": [{"name": name} for name in vhosts],
-            "users": [
-                {"name": RABBITMQ_USER, "password": site.password, "tags": []},
-                {"name": RABBITMQ_ADMIN, "password": site.password, "tags": ["administrator"]},
-            ],
-            "permissions": [
-                {"user": RABBITMQ_USER, "vhost": name, **everything} for name in vhosts
-            ],
-        }
-    )
-
-
-def rabbitmq_variables(home: Path) -> dict[str, str]:
-    """Return the variables that keep a RabbitMQ and its port mapper to their own folder."""
-    return {
-        "HOME": str(home),
-        "RABBITMQ_NODENAME": "isthmus@localhost",
-        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
-        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
-        "RABBITMQ_LOG_BASE": str(home),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
-        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "ERL_EPMD_ADDRESS": "127.0.0.1",
-        # One scheduler that does not spin: many labs share few cores.
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +S 1:1 "
-        "-kernel inet_dist_use_interface {127,0,0,1}",
-    }
 
 
 def _nova(site: ComputeSite) -> Sections:
@@ -282,13 +253,9 @@ def _nova(site: ComputeSite) -> Sections:
             "rabbit_retry_interval": 1,
             "rabbit_retry_backoff": 0,
         },
-        "conductor": {"workers": 1},
-        "scheduler": {"workers": 1},
-        "neutron": {
-            **own,
-            "service_metadata_proxy": True,
-            "metadata_proxy_shared_secret": site.password,
-        },
+        "conductor": {"workers": site.workers},
+        "scheduler": {"workers": site.workers},
+        "neutron": {**own, **_metadata(site)},
         "placement": own,
         "service_user": {**_login(site), "send_service_user_token": True},
         "glance": {"region_name": site.site, "valid_interfaces": "internal"},
@@ -297,9 +264,37 @@ def _nova(site: ComputeSite) -> Sections:
     }
 
 
-def metadata_address(site: ComputeSite) -> str:
-    """Return where a site's metadata API answers its agents."""
-    return f"{site.address}:{METADATA_PORT}"
+def nova_events(region: str, user: str, password: str, auth_url: str) -> Sections:
+    """Return what has a site's Neutron tell its Nova when a port is plugged.
+
+    Args:
+        region: of the site.
+        user: of the site's Neutron.
+        password: its password.
+        auth_url: the Keystone that it asks.
+    """
+    return {
+        "DEFAULT": {
+            "notify_nova_on_port_status_changes": True,
+            "notify_nova_on_port_data_changes": True,
+            # Neutron collects its messages for this long, in seconds, before it sends them.
+            "send_events_interval": 1,
+        },
+        "nova": {
+            "region_name": region,
+            "endpoint_type": "internal",
+            **login_options(user, password, auth_url),
+        },
+    }
+
+
+def _metadata(site: ComputeSite) -> dict[str, object]:
+    if not site.metadata_secret:
+        return {}
+    return {
+        "service_metadata_proxy": True,
+        "metadata_proxy_shared_secret": site.metadata_secret,
+    }
 
 
 def _authtoken(site: ComputeSite) -> dict[str, object]:
@@ -308,7 +303,7 @@ def _authtoken(site: ComputeSite) -> dict[str, object]:
         "www_authenticate_uri": site.keystone,
         "memcached_servers": site.memcached,
         "interface": "internal",
-        "region_name": site.site,
+        "region_name": site.keystone_region,
         "http_connect_timeout": 60,
         "service_token_roles_required": True,
         "service_token_roles": "service",
@@ -316,15 +311,7 @@ def _authtoken(site: ComputeSite) -> dict[str, object]:
 
 
 def _login(site: ComputeSite) -> dict[str, object]:
-    return {
-        "auth_type": "password",
-        "auth_url": site.keystone,
-        "username": site.user,
-        "password": site.password,
-        "project_name": "service",
-        "user_domain_id": "default",
-        "project_domain_id": "default",
-    }
+    return login_options(site.user, site.password, site.keystone)
 
 
 def _merge(base: Sections, over: Sections) -> Mapping[str, Mapping[str, object]]:

@@ -1,0 +1,140 @@
+"""What a site's RabbitMQ, Placement, Glance and Nova read on its machines. Pure.
+
+The texts come from the renderers that the lab has (`isthmus.services`), as in `tier_files`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from isthmus.build.configure.tier_files import (
+    MEMCACHED,
+    File,
+    Tier,
+    database_url,
+    database_user,
+    queue_user,
+)
+from isthmus.services import compute, identity, rabbitmq
+from isthmus.services.compute import ComputeHost, ComputeSite
+
+QUEUE_PORT = 5672
+_ETC, _STATE = Path("/etc"), Path("/var/lib")
+#: Where a hypervisor's nova-compute keeps what it has, apart from Nova's API beside it.
+COMPUTE_STATE = _STATE / "nova-compute"
+#: The name under which a hypervisor's own network namespace is found, where servers are namespaces.
+HOST_NETNS = "isthmus-host"
+_SWITCH_SOCKET = Path("/run/openvswitch/db.sock")
+
+
+def list_rabbitmq_files(tier: Tier, passwords: Mapping[str, str], words: str = "") -> list[File]:
+    """Return what a site's RabbitMQ reads.
+
+    Args:
+        tier: the site.
+        passwords: by name.
+        words: more words for Erlang.
+    """
+    folder = _ETC / "rabbitmq"
+    definitions = folder / "definitions.json"
+    listeners = [f"{tier.address}:{QUEUE_PORT}"]
+    return [
+        File(str(folder / "rabbitmq.conf"), rabbitmq.render_rabbitmq(listeners, definitions)),
+        File(str(definitions), rabbitmq.render_definitions(passwords[queue_user(tier.name)], 1)),
+        File(str(folder / "rabbitmq-env.conf"), rabbitmq.render_variables(words)),
+    ]
+
+
+def list_placement_files(tier: Tier, passwords: Mapping[str, str]) -> list[File]:
+    """Return what a site's Placement reads."""
+    site = _describe(tier, passwords, "placement")
+    return [File(str(_ETC / "placement/placement.conf"), compute.render_placement(site))]
+
+
+def list_glance_files(tier: Tier, passwords: Mapping[str, str], paste: str) -> list[File]:
+    """Return what a site's Glance reads.
+
+    Args:
+        tier: the site.
+        passwords: by name.
+        paste: where Glance's own `glance-api-paste.ini` is on the machine.
+    """
+    site = _describe(tier, passwords, "glance")
+    return [File(str(_ETC / "glance/glance-api.conf"), compute.render_glance(site, Path(paste)))]
+
+
+def list_nova_files(
+    tier: Tier,
+    passwords: Mapping[str, str],
+    users: Mapping[str, str],
+    paste: str,
+    workers: int = 1,
+) -> list[File]:
+    """Return what the API, the scheduler and the conductors of a site's Nova read.
+
+    Args:
+        tier: the site.
+        passwords: by name.
+        users: ids in Keystone, by name.
+        paste: Nova's own api-paste.ini.
+        workers: of each conductor and of the scheduler.
+    """
+    folder = _ETC / "nova"
+    policy_file = folder / "policy.yaml"
+    site = _describe(tier, passwords, "nova", users=users, workers=workers)
+    return [
+        File(str(folder / "nova.conf"), compute.render_api(site, policy_file)),
+        File(str(folder / "api-paste.ini"), compute.render_paste(paste)),
+        File(str(policy_file), compute.render_policy(site)),
+        File(str(folder / f"{compute.cell_name(1)}.conf"), compute.render_cell(site, 1)),
+    ]
+
+
+def make_compute_file(tier: Tier, passwords: Mapping[str, str], name: str, address: str) -> File:
+    """Return what the nova-compute of a hypervisor reads, whose servers are namespaces.
+
+    Args:
+        tier: the site.
+        passwords: by name.
+        name: of the hypervisor, in OVN too.
+        address: of the hypervisor.
+    """
+    driver = compute.namespace_driver(
+        lab=COMPUTE_STATE / "servers",
+        site=tier.name,
+        netns=HOST_NETNS,
+        guest_prefix="isthmus-",
+        switch_socket=_SWITCH_SOCKET,
+    )
+    host = ComputeHost(name=name, address=address, home=COMPUTE_STATE, driver=driver)
+    # Its section of databases is empty: it has none.
+    text = compute.render_compute(_describe(tier, passwords, "nova"), host, 1)
+    return File(str(_ETC / "nova/nova-compute.conf"), text)
+
+
+def _describe(
+    tier: Tier,
+    passwords: Mapping[str, str],
+    service: str,
+    *,
+    users: Mapping[str, str] | None = None,
+    workers: int = 1,
+) -> ComputeSite:
+    user = identity.nova_user(tier.name)
+    place = f"{tier.address}:{QUEUE_PORT}"
+    ids = users or {}
+    return ComputeSite(
+        site=tier.name,
+        keystone=tier.auth_url,
+        keystone_region=tier.central,
+        home=_STATE / service,
+        database=database_url(
+            "{name}", service, passwords[database_user(f"{service}-{tier.name}")]
+        ),
+        user=user,
+        password=passwords[user],
+        memcached=MEMCACHED,
+        queue=rabbitmq.queue_url(passwords[queue_user(tier.name)], place),
+        user_id=ids.get(user, ""),
+        neutron_id=ids.get(identity.neutron_user(tier.name), ""),
+        workers=workers,
+    )
