@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 from tests.lab.bare import write_state
-from tests.lab.test_build_site import FLEET, NODES
+from tests.lab.test_build_compute import COMPUTE_FLEET
+from tests.lab.test_build_site import NODES
 
 BIN = Path(sys.executable).parent
 PLAY = """\
@@ -36,13 +37,38 @@ PLAY = """\
     loop: "{{ made | dict2items }}"
     loop_control: {label: "{{ item.key }}"}
     no_log: true
+- hosts: service_nova_api
+  gather_facts: false
+  vars:
+    tier: "{{ isthmus_tier }}"
+    words: "{{ isthmus_passwords }}"
+    users: "{{ isthmus_passwords | dict2items | items2dict(value_name='key') }}"
+    host:
+      name: "{{ inventory_hostname }}"
+      address: "{{ isthmus_service_address }}"
+      environment: /opt/isthmus
+    made: >-
+      {{ (tier | isthmus.site.rabbitmq_files(words, '+S 1:1'))
+         + (tier | isthmus.site.placement_files(words))
+         + (tier | isthmus.site.glance_files(words, '/paste'))
+         + (tier | isthmus.site.nova_files(words, users, '', 2))
+         + [tier | isthmus.site.compute_file(words, host, 'kvm')] }}
+  tasks:
+  - name: Write
+    ansible.builtin.copy:
+      content: "{{ item.text }}"
+      dest: "{{ playbook_dir }}/{{ inventory_hostname }}.{{ item.path | basename }}"
+      mode: "0600"
+    loop: "{{ made }}"
+    loop_control: {label: "{{ item.path }}"}
+    no_log: true
 """
 
 
 def test_ansible_writes_what_services_read(tmp_path: Path) -> None:
     from isthmus.wiring.build_configure import make_secrets
 
-    (tmp_path / "fleet.yaml").write_text(FLEET)
+    (tmp_path / "fleet.yaml").write_text(COMPUTE_FLEET)
     (tmp_path / "play.yaml").write_text(PLAY)
     write_state(tmp_path / "state", list(NODES), tmp_path / "no-key")
     assert make_secrets(tmp_path / "fleet.yaml", tmp_path / "state")
@@ -76,4 +102,10 @@ def test_ansible_writes_what_services_read(tmp_path: Path) -> None:
     assert read("c1.keystone")["database"]["connection"].startswith("mysql+pymysql://keystone:")
     assert "keystone" in text("c1.sql")
     assert "keystone" not in text("n1.sql")
+    assert "GRANT ALL ON nova_cell1.* TO nova@localhost" in text("n1.sql")
+    assert read("n1.nova.conf")["conductor"]["workers"] == "2"
+    assert read("n1.nova-compute.conf")["libvirt"]["virt_type"] == "kvm"
+    assert read("n1.placement.conf")["placement_database"]["connection"].count("placement") == 2
+    assert "user_id:neutron-north" in text("n1.policy.yaml")
+    assert json.loads(text("n1.definitions.json"))["vhosts"] == [{"name": "/"}, {"name": "cell1"}]
     assert password not in done.stdout + done.stderr

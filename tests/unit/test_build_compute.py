@@ -29,6 +29,7 @@ USERS = {name: f"id-{name}" for name in NAMES}
 HAVING = {"with_placement": ("north",), "with_glance": ("north",), "with_nova": ("north",)}
 SITE = dataclasses.replace(NORTH, **HAVING)
 TIER = dataclasses.replace(CENTRAL, **HAVING)
+HOST = {"name": "n1", "address": "192.0.2.17", "environment": "/opt/isthmus"}
 GLANCE_PASTE = "/opt/isthmus/etc/glance/glance-api-paste.ini"
 
 
@@ -38,7 +39,7 @@ def files_of_a_site() -> list[File]:
         *compute_files.list_placement_files(SITE, PASSWORDS),
         *compute_files.list_glance_files(SITE, PASSWORDS, GLANCE_PASTE),
         *compute_files.list_nova_files(SITE, PASSWORDS, USERS, PASTE, 2),
-        compute_files.make_compute_file(SITE, PASSWORDS, "n1", "192.0.2.17"),
+        compute_files.make_compute_file(SITE, PASSWORDS, HOST),
     ]
 
 
@@ -94,6 +95,20 @@ def test_a_hypervisor_has_the_queue_of_its_cell_and_no_database() -> None:
     assert conf["DEFAULT"]["transport_url"].endswith("@192.0.2.17:5672/cell1")
     assert conf["isthmus"]["switch_socket"] == "/run/openvswitch/db.sock"
     assert "metadata_proxy_shared_secret" not in conf["neutron"]
+
+
+def test_virtual_machines_are_made_by_libvirt() -> None:
+    file = compute_files.make_compute_file(SITE, PASSWORDS, HOST, "kvm")
+    conf = read(file.text)
+    assert conf["DEFAULT"]["compute_driver"] == "libvirt.LibvirtDriver"
+    assert conf["DEFAULT"]["instances_path"] == "/var/lib/nova-compute/instances"
+    assert conf["libvirt"]["virt_type"] == "kvm"
+    assert conf["vif_plug_ovs_privileged"]["helper_command"] == (
+        "/opt/isthmus/bin/privsep-helper --config-file /etc/nova/nova-compute.conf"
+    )
+    assert "isthmus" not in conf
+    with pytest.raises(errors.Invalid, match="no driver xen of Nova: give one of namespaces, kvm"):
+        compute_files.make_compute_file(SITE, PASSWORDS, HOST, "xen")
 
 
 def test_machines_read_what_the_labs_services_read(tmp_path: Path) -> None:

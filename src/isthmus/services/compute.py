@@ -199,6 +199,26 @@ def namespace_driver(
     }
 
 
+#: Sections of programs that nova-compute starts to do what takes privileges.
+_PRIVILEGED = ("nova_sys_admin", "vif_plug_ovs_privileged", "privsep_osbrick")
+
+
+def libvirt_driver(*, virt_type: str, instances: Path, helper: str) -> Sections:
+    """Return the options of Nova's driver of libvirt, for a nova-compute that is root.
+
+    Args:
+        virt_type: kvm, or qemu where the machine has no virtualisation.
+        instances: where the disks of servers are.
+        helper: the command that does what takes privileges.
+    """
+    return {
+        "DEFAULT": {"compute_driver": "libvirt.LibvirtDriver", "instances_path": instances},
+        "libvirt": {"virt_type": virt_type},
+        # By itself it would ask sudo, and look for the program where sudo does.
+        **{section: {"helper_command": helper} for section in _PRIVILEGED},
+    }
+
+
 def render_placement(site: ComputeSite) -> str:
     """Write a `placement.conf`."""
     return render_sections(

@@ -6,6 +6,7 @@ The texts come from the renderers that the lab has (`isthmus.services`), as in `
 from collections.abc import Mapping
 from pathlib import Path
 
+from isthmus import errors
 from isthmus.build.configure.tier_files import (
     MEMCACHED,
     File,
@@ -16,6 +17,7 @@ from isthmus.build.configure.tier_files import (
 )
 from isthmus.services import compute, identity, rabbitmq
 from isthmus.services.compute import ComputeHost, ComputeSite
+from isthmus.services.render import Sections
 
 QUEUE_PORT = 5672
 _ETC, _STATE = Path("/etc"), Path("/var/lib")
@@ -23,6 +25,8 @@ _ETC, _STATE = Path("/etc"), Path("/var/lib")
 COMPUTE_STATE = _STATE / "nova-compute"
 #: The name under which a hypervisor's own network namespace is found, where servers are namespaces.
 HOST_NETNS = "isthmus-host"
+#: How servers are made: as network namespaces, or as virtual machines.
+NAMESPACES, VIRT_TYPES = "namespaces", ("kvm", "qemu")
 _SWITCH_SOCKET = Path("/run/openvswitch/db.sock")
 
 
@@ -89,26 +93,51 @@ def list_nova_files(
     ]
 
 
-def make_compute_file(tier: Tier, passwords: Mapping[str, str], name: str, address: str) -> File:
-    """Return what the nova-compute of a hypervisor reads, whose servers are namespaces.
+def make_compute_file(
+    tier: Tier,
+    passwords: Mapping[str, str],
+    host: Mapping[str, str],
+    driver: str = NAMESPACES,
+) -> File:
+    """Return what the nova-compute of a hypervisor reads.
 
     Args:
         tier: the site.
         passwords: by name.
-        name: of the hypervisor, in OVN too.
-        address: of the hypervisor.
+        host: the hypervisor: its `name`, in OVN too, its `address`, and `environment`, the folder
+            of its Python environment.
+        driver: `namespaces`, or which virtual machines libvirt makes: `kvm` or `qemu`.
+
+    Raises:
+        Invalid: there is no such driver.
     """
-    driver = compute.namespace_driver(
-        lab=COMPUTE_STATE / "servers",
-        site=tier.name,
-        netns=HOST_NETNS,
-        guest_prefix="isthmus-",
-        switch_socket=_SWITCH_SOCKET,
+    path = str(_ETC / "nova/nova-compute.conf")
+    found = ComputeHost(
+        name=host["name"],
+        address=host["address"],
+        home=COMPUTE_STATE,
+        driver=_choose_driver(driver, tier.name, f"{host['environment']}/bin", path),
     )
-    host = ComputeHost(name=name, address=address, home=COMPUTE_STATE, driver=driver)
-    # Its section of databases is empty: it has none.
-    text = compute.render_compute(_describe(tier, passwords, "nova"), host, 1)
-    return File(str(_ETC / "nova/nova-compute.conf"), text)
+    return File(path, compute.render_compute(_describe(tier, passwords, "nova"), found, 1))
+
+
+def _choose_driver(driver: str, site: str, programs: str, path: str) -> Sections:
+    if driver == NAMESPACES:
+        return compute.namespace_driver(
+            lab=COMPUTE_STATE / "servers",
+            site=site,
+            netns=HOST_NETNS,
+            guest_prefix="isthmus-",
+            switch_socket=_SWITCH_SOCKET,
+        )
+    if driver not in VIRT_TYPES:
+        known = ", ".join((NAMESPACES, *VIRT_TYPES))
+        raise errors.Invalid(f"there is no driver {driver} of Nova: give one of {known}")
+    return compute.libvirt_driver(
+        virt_type=driver,
+        instances=COMPUTE_STATE / "instances",
+        helper=f"{programs}/privsep-helper --config-file {path}",
+    )
 
 
 def _describe(

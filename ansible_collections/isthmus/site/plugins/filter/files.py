@@ -93,10 +93,12 @@ def nova_files(
 
 
 def compute_file(
-    tier: Mapping[str, Any], passwords: Mapping[str, str], name: str, address: str
+    tier: Mapping[str, Any], passwords: Mapping[str, str], host: Mapping[str, str], driver: str
 ) -> dict[str, str]:
     """Return the file of a hypervisor's nova-compute: path and text."""
-    found = compute_files.make_compute_file(_tier(tier), _texts(passwords), str(name), str(address))
+    found = compute_files.make_compute_file(
+        _tier(tier), _texts(passwords), _texts(host), str(driver)
+    )
     return dataclasses.asdict(found)
 
 
