@@ -106,6 +106,7 @@ def test_virtual_machines_are_made_by_libvirt() -> None:
     assert conf["vif_plug_ovs_privileged"]["helper_command"] == (
         "/opt/isthmus/bin/privsep-helper --config-file /etc/nova/nova-compute.conf"
     )
+    assert conf["os_vif_ovs"]["ovsdb_connection"] == "unix:/run/openvswitch/db.sock"
     assert "isthmus" not in conf
     with pytest.raises(errors.Invalid, match="no driver xen of Nova: give one of namespaces, kvm"):
         compute_files.make_compute_file(SITE, PASSWORDS, HOST, "xen")

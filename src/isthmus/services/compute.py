@@ -203,17 +203,22 @@ def namespace_driver(
 _PRIVILEGED = ("nova_sys_admin", "vif_plug_ovs_privileged", "privsep_osbrick")
 
 
-def libvirt_driver(*, virt_type: str, instances: Path, helper: str) -> Sections:
+def libvirt_driver(
+    *, virt_type: str, instances: Path, helper: str, switch_socket: Path
+) -> Sections:
     """Return the options of Nova's driver of libvirt, for a nova-compute that is root.
 
     Args:
         virt_type: kvm, or qemu where the machine has no virtualisation.
         instances: where the disks of servers are.
         helper: the command that does what takes privileges.
+        switch_socket: of Open vSwitch's database.
     """
     return {
         "DEFAULT": {"compute_driver": "libvirt.LibvirtDriver", "instances_path": instances},
         "libvirt": {"virt_type": virt_type},
+        # By itself it would ask at a port of TCP, which Open vSwitch does not open.
+        "os_vif_ovs": {"ovsdb_connection": f"unix:{switch_socket}"},
         # By itself it would ask sudo, and look for the program where sudo does.
         **{section: {"helper_command": helper} for section in _PRIVILEGED},
     }

@@ -137,6 +137,7 @@ def _choose_driver(driver: str, site: str, programs: str, path: str) -> Sections
         virt_type=driver,
         instances=COMPUTE_STATE / "instances",
         helper=f"{programs}/privsep-helper --config-file {path}",
+        switch_socket=_SWITCH_SOCKET,
     )
 
 
