@@ -9,8 +9,7 @@ from pathlib import Path
 
 import yaml
 from tests.lab.bare import write_state
-from tests.lab.test_build_compute import COMPUTE_FLEET
-from tests.lab.test_build_site import NODES
+from tests.lab.test_build_site import COMPUTE_FLEET, NODES
 
 BIN = Path(sys.executable).parent
 PLAY = """\

@@ -66,6 +66,19 @@ sites:
     nodes:
     - {name: n1, mac: 52:54:00:00:00:02, roles: [all-in-one], addresses: {boot: 192.0.2.17}}
 """
+#: What a site has besides, that has a Nova.
+COMPUTE_FLEET = FLEET.replace(
+    "defaults: {",
+    """\
+  rabbitmq: [all-in-one]
+  placement: [all-in-one]
+  glance: [all-in-one]
+  nova-api: [all-in-one]
+  nova-scheduler: [all-in-one]
+  nova-conductor: [all-in-one]
+  nova-compute: [all-in-one]
+defaults: {""",
+)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.lab.test_build_compute import COMPUTE_FLEET
+from tests.lab.test_build_site import COMPUTE_FLEET
 from tests.unit.test_build_needs import SECOND, fleet, require
 from tests.unit.test_build_site import CENTRAL, NORTH, PASTE, neutron_of, read
 
