@@ -9,6 +9,7 @@ made is printed, a line each that begins with `made`.
 
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from isthmus import errors
 from isthmus.services.compute import (
@@ -37,11 +38,10 @@ def run() -> None:
     monkey_patch.patch(backend="threading")  # before anything else of Nova's, as its programs do
     from nova import config, context, objects
     from nova.cmd import manage
-    from sqlalchemy.engine import make_url
 
     config.parse_args(["nova-manage", "--config-file", conf])
     objects.register_all()
-    has_password = bool(make_url(config.CONF.database.connection).password)
+    has_password = bool(urlsplit(config.CONF.database.connection).password)
     database = CELL_DATABASE_LOGIN if has_password else CELL_DATABASE
     own, admin = manage.CellV2Commands(), context.get_admin_context()
     _migrate("api")
