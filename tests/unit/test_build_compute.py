@@ -26,9 +26,12 @@ from isthmus.services import identity
 NAMES = tier_files.password_names(["north", "south"], "middle", compute=True)
 PASSWORDS = {name: f"pw-{name}" for name in NAMES}
 USERS = {name: f"id-{name}" for name in NAMES}
-HAVING = {"with_placement": ("north",), "with_glance": ("north",), "with_nova": ("north",)}
-SITE = dataclasses.replace(NORTH, **HAVING)
-TIER = dataclasses.replace(CENTRAL, **HAVING)
+SITE, TIER = (
+    dataclasses.replace(
+        tier, with_placement=("north",), with_glance=("north",), with_nova=("north",)
+    )
+    for tier in (NORTH, CENTRAL)
+)
 HOST = {"name": "n1", "address": "192.0.2.17", "environment": "/opt/isthmus"}
 GLANCE_PASTE = "/opt/isthmus/etc/glance/glance-api-paste.ini"
 
