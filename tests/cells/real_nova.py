@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.cells import killed
 from tests.cells.rabbit import Rabbit
 
 from isthmus.clients.compute.rabbitmq import RabbitManagement
 from isthmus.lab.compute.services import ZYGOTE_ENV
 
-KILLED = Path(__file__).parent / "killed.py"
+KILLED = Path(killed.__file__)
 BIN = Path(sys.executable).parent
 OLD = ("nova_api", "nova_cell0", "nova_cell1")
 NEW = "nova_east"
@@ -72,18 +73,24 @@ class RealNova:
 
     #: What is run.
     verb: tuple[str, ...] = ("add", "east")
+    #: In a child of this process, where a migration is a copy (`killed.fork`).
+    forks = False
+
+    def command(self, *words: str, servers: bool = True) -> list[str]:
+        files = ["--nova-conf", str(self.conf)]
+        if servers:
+            files += ["--servers", str(self.servers)]
+        wait = ["--wait", "0"] if servers and "--wait" not in words else []
+        return ["cell", *self.verb, *words, *files, *wait]
 
     def start(
         self, *words: str, number: int | None = None, servers: bool = True
     ) -> "subprocess.Popen[str]":
-        command: list[str | Path] = [BIN / "isthmus"] if number is None else [KILLED, str(number)]
-        files: list[str | Path] = ["--nova-conf", self.conf]
-        if servers:
-            files += ["--servers", self.servers]
-        wait = ["--wait", "0"] if servers and "--wait" not in words else []
-        python = [] if number is None else [sys.executable, "-W", "ignore"]
+        program = [str(BIN / "isthmus")]
+        if number is not None:
+            program = [sys.executable, "-W", "ignore", str(KILLED), str(number)]
         return subprocess.Popen(
-            [*python, *command, "cell", *self.verb, *words, *files, *wait],
+            [*program, *self.command(*words, servers=servers)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -93,6 +100,8 @@ class RealNova:
     def run(
         self, *words: str, number: int | None = None, servers: bool = True
     ) -> tuple[int, str, str]:
+        if self.forks:
+            return killed.fork(number or 0, self.command(*words, servers=servers), self.folder)
         with self.start(*words, number=number, servers=servers) as process:
             out, err = process.communicate(timeout=300)
             return process.returncode, out, " ".join(err.split())

@@ -108,8 +108,14 @@ class Cloud:
             assert diff_copies(rows, self.read(here, host)) == [], host
             if there in self.nova.databases():
                 assert not any(self.read(there, host).values()), host
-            kept = {one["uuid"]: one["id"] for one in self.read(here, host)["instances"]}
+            found = self.read(here, host)
+            kept = {one["uuid"]: one["id"] for one in found["instances"]}
             assert kept == {one["uuid"]: one["id"] for one in rows["instances"]}
+            # What fences a host on its way is taken off again.
+            assert not any(one["hidden"] for one in found["instances"]), host
+            (service,) = found["services"]
+            fence = [service[one] for one in ("disabled", "forced_down", "disabled_reason")]
+            assert fence == [0, 0, None], host
         names: dict[str, list[str]] = {"cell1": [], "east": []} if moved else {"cell1": []}
         for host in sorted(self.rows):
             names["east" if host in moved else "cell1"].append(host)
