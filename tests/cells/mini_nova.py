@@ -33,10 +33,13 @@ state_path = {folder}
 lock_path = {folder}/lock
 [api_database]
 connection = sqlite:///{folder}/api.sqlite
+sqlite_synchronous = false
 [database]
 connection = sqlite:///{folder}/cell0.sqlite
+sqlite_synchronous = false
 [placement_database]
 connection = sqlite:///{folder}/placement.sqlite
+sqlite_synchronous = false
 [filter_scheduler]
 enabled_filters = {filters}
 shuffle_best_same_weighed_hosts = false

@@ -1,9 +1,10 @@
 """Nova itself boots drawn clouds full; a process of its own.
 
-    python tests/cells/oracle_booted.py FOLDER <cases.json
+    python tests/cells/oracle_booted.py FOLDER
 
-Each case (`draw_booted`) becomes a Nova in FOLDER/SEED. Before anything is booted, and while the
-mixed sequence is, its databases are copied, with a `nova.conf` that leads to them, to where the
+Each case (`draw_booted`), a line of JSON, becomes a Nova in FOLDER/SEED, and a line says what came
+of it; so Nova is imported, and tables are made, once for all. Before anything is booted, and while
+the mixed sequence is, its databases are copied, with a `nova.conf` that leads to them, to where the
 answer says; what is counted in a copy is what was said before. Then each flavor is booted, in an
 empty cloud, until a server is not built.
 """
@@ -258,11 +259,12 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     folder = Path(sys.argv[1])
     load()
-    # Nova has one configuration a process.
-    answers = [
-        apart(partial(answer, folder / str(case["seed"]), case)) for case in json.load(sys.stdin)
-    ]
-    json.dump(answers, sys.stdout)
+    for line in sys.stdin:
+        case = json.loads(line)
+        # Nova has one configuration a process.
+        found = apart(partial(answer, folder / str(case["seed"]), case))
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

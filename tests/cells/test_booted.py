@@ -7,6 +7,7 @@ until a server is not built.
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -25,18 +26,41 @@ ORACLE = Path(__file__).with_name("oracle_booted.py")
 pytestmark = [pytest.mark.stress, pytest.mark.timeout(3600)]
 
 
-def boot(folder: Path, seeds: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Have Nova boot clouds; return what was drawn, and what came of it."""
-    cases = [draw_booted(seed) for seed in seeds]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(ORACLE), str(folder)],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return cases, json.loads(done.stdout)
+class Oracle:
+    """Has Nova boot clouds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log"
+        with self.log.open("wb") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", str(ORACLE), str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+            )
+
+    def boot(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Boot one full; return what came of it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(case) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, self.log.read_text()[-4000:]
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+    skip_without([one for one in ("nova", "placement") if util.find_spec(one) is None])
+    made = Oracle(tmp_path_factory.mktemp("booted"))
+    yield made
+    made.close()
 
 
 def say(folder: str, flavor: str) -> dict[str, Capacity]:
@@ -99,11 +123,28 @@ def compare_mixed(case: dict[str, Any], answer: dict[str, Any]) -> list[str]:
     return wrong
 
 
+def render_row(case: dict[str, Any], answer: dict[str, Any], rows: list[Row]) -> str:
+    """Write the row of a cloud as `docs/explanation/capacity.md` has it."""
+    hosts, mixed = case["hosts"], answer["mixed"]
+    nodes = sum(bool(one["nodes"]) for one in hosts)
+    built = sum(one["server"]["state"] == "active" for one in mixed)
+    words = (
+        f"{sum(row.said.values())}/{sum(row.built.values())}{' (upper bound)' * (not row.exact)}"
+        for row in rows
+    )
+    return (
+        f"| {case['seed']} | {len(hosts)} ({nodes}) | {sum(len(one['devices']) for one in hosts)} "
+        f"| {'yes' if case['in_placement'] else 'no'} | {', '.join(words)} "
+        f"| {built} of {len(mixed)} |"
+    )
+
+
 @pytest.mark.parametrize("seed", range(20))
-def test_a_cloud_is_booted_full_with_what_was_said(tmp_path: Path, seed: int) -> None:
-    skip_without([one for one in ("nova", "placement") if util.find_spec(one) is None])
-    (case,), (answer,) = boot(tmp_path, [seed])
+def test_a_cloud_is_booted_full_with_what_was_said(oracle: Oracle, seed: int) -> None:
+    case = draw_booted(seed)
+    answer = oracle.boot(case)
     rows = compare(case, answer)
+    print(render_row(case, answer, rows))  # noqa: T201
     assert [one for one in rows if not one.is_right] == []
     assert compare_mixed(case, answer) == []
     assert len(rows) == len(case["flavors"])
