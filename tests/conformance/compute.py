@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.conformance.run import (
     HERE,
     ISTHMUS,
     Ended,
+    class_of,
     ensure_external,
     is_listed,
     list_tests,
@@ -44,6 +46,8 @@ REGEX = {
 OTHER_IMAGE = "guest-too"
 #: The flavors that a lab's Nova begins with: m1.nano and m1.tiny.
 FLAVORS = ("1", "2")
+#: What the result of a class that was not set up, or skipped, begins with.
+_SET_UP = "setUpClass ("
 #: Between the machine and the outside of the site, for tests that call servers from there.
 NEAR, FAR = "198.18.77.1", "198.18.77.2"
 #: What tempest can ask for, and whether the driver of the lab's servers does it.
@@ -211,6 +215,61 @@ def judge(results: Mapping[str, Ended], told: Mapping[str, Any]) -> Iterator[tup
         yield "listed" if is_told else "NEW", ended.status, f"{test}  {ended.reason}".rstrip()
 
 
+def choose_part(tests: Sequence[str], ended: AbstractSet[str], most: int) -> list[str]:
+    """Choose the next tests of those that have not ended well, whole classes of them.
+
+    Args:
+        tests: all of them.
+        ended: those that have ended as one would like; a class, where it was skipped as one.
+        most: how many, by and by; the last class is not cut.
+    """
+    found: list[str] = []
+    for test in tests:
+        if test in ended or class_of(test) in ended:
+            continue
+        if len(found) >= most and class_of(test) != class_of(found[-1]):
+            break
+        found.append(test)
+    return found
+
+
+def as_class(test: str) -> str:
+    """Return the class whose set-up a result is of, or the test itself."""
+    return test[len(_SET_UP) : -1] if test.startswith(_SET_UP) else test
+
+
+def read_results(file: Path) -> dict[str, Ended]:
+    """Read how tests ended before."""
+    if not file.exists():
+        return {}
+    return {test: Ended(**one) for test, one in json.loads(file.read_text()).items()}
+
+
+def render_table(results: Mapping[str, Ended], told: Mapping[str, Any]) -> Iterator[str]:
+    """Write which tests of which class passed, and why others did not, as the manual has it."""
+    reasons = {text: number for number, row in enumerate(told["skips"], 1) for text in row["said"]}
+    rows: dict[str, Counter[str]] = {}
+    for test, ended in sorted(results.items()):
+        is_class = test.startswith(_SET_UP)
+        name = as_class(test) if is_class else class_of(test)
+        row = rows.setdefault(name, Counter())
+        if ended.status == "skip":
+            why = next((number for text, number in reasons.items() if text in ended.reason), 0)
+            row[f"{'all ' * is_class}skipped ({why})"] += 1
+        else:
+            row["passed" if ended.status == "success" else "failed"] += 1
+    yield "| class | passed | failed | skipped, and why |"
+    yield "|---|---|---|---|"
+    for name, row in rows.items():
+        skipped = [
+            one if one.startswith("all") else f"{count} {one.removeprefix('skipped ')}"
+            for one, count in sorted(row.items())
+            if "skipped" in one
+        ]
+        words = name.removeprefix("tempest.")
+        yield f"| `{words}` | {row['passed']} | {row['failed']} | {', '.join(skipped)} |"
+
+
 def strip_tags(test: str) -> str:
     """Return a test's name without its tags."""
     return test.partition("[")[0]
@@ -237,6 +296,11 @@ def read_arguments() -> argparse.Namespace:
         help="where tests make networks",
     )
     parser.add_argument("--keep", action="store_true", help="leave the lab and the workspace")
+    parser.add_argument(
+        "--results", type=Path, help="a file of results to go on with: what failed is run again"
+    )
+    parser.add_argument("--most", type=int, default=10_000, help="how many tests this time")
+    parser.add_argument("--table", action="store_true", help="write all results as a table")
     return parser.parse_args()
 
 
@@ -254,20 +318,29 @@ def main() -> int:
         call = options.what == "scenario"
         workspace(base / "nova", options.networks_at, call=call)
         tests = list_tests(base / "nova", options.regex or REGEX[options.what])
-        if call:
-            with way_outside(options.lab):
-                results = run(base / "nova", tests)
-        else:
-            results = run(base / "nova", tests)
-        rows = {test: asdict(one) for test, one in results.items()}
-        (base / "nova.json").write_text(json.dumps(rows, indent=1))
+        file = options.results or base / "nova.json"
+        results = read_results(file)
+        good = {one for one, how in results.items() if how.status in {"success", "skip"}}
+        chosen = choose_part(tests, {as_class(one) for one in good}, options.most)
+        print(f"{len(chosen)} of {len(tests)} tests", file=sys.stderr)
+        if chosen:
+            with way_outside(options.lab) if call else nullcontext():
+                now = run(base / "nova", chosen)
+            again = {class_of(one) for one in chosen}
+            # A class that could not be set up is one no more where its tests have run.
+            stale = [one for one in results if as_class(one) in again and one not in good]
+            results = {test: one for test, one in results.items() if test not in stale} | now
+            rows = {test: asdict(one) for test, one in sorted(results.items())}
+            file.write_text(json.dumps(rows, indent=1) + "\n")
         print(dict(Counter(one.status for one in results.values())))
         told = yaml.safe_load((HERE / "compute.yaml").read_text())
+        if options.table:
+            print("\n".join(render_table(results, told)))
         found = list(judge(results, told))
         for word, status, test in found:
             print(f"{word:7} {status:8} {test}")
         wrong = [test for word, _, test in found if word != "listed"]
-        print(f"{len(wrong)} did not end as compute.yaml says; results in {base}")
+        print(f"{len(wrong)} did not end as compute.yaml says; results in {file}")
         return 1 if wrong else 0
     finally:
         if made and not options.keep:

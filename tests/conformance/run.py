@@ -192,11 +192,12 @@ def choose_again(tests: list[str], central: dict[str, str]) -> list[str]:
     Whole classes, since the tests of one share a project and its quota: one that follows nine
     others need not end as it does alone.
     """
-    missed = {_class(test) for test in tests if central.get(test) != "success"}
-    return [test for test in tests if _class(test) in missed]
+    missed = {class_of(test) for test in tests if central.get(test) != "success"}
+    return [test for test in tests if class_of(test) in missed]
 
 
-def _class(test: str) -> str:
+def class_of(test: str) -> str:
+    """Return the class of a test."""
     return test.partition("[")[0].rpartition(".")[0]
 
 
@@ -212,7 +213,7 @@ def differences(stock: dict[str, str], central: dict[str, str]) -> dict[str, str
 def is_listed(test: str, listed: set[str]) -> bool:
     """Tell whether a test, or its whole class, is in the list of differences."""
     name = test.partition("[")[0]
-    return name in listed or _class(test) in listed
+    return name in listed or class_of(test) in listed
 
 
 def read_arguments() -> argparse.Namespace:
