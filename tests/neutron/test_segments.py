@@ -1,4 +1,7 @@
-"""Segments at central: a network has the one that it was made with, and every site has that."""
+"""Segments at central: a network has the one that it was made with, and every site has that.
+
+Several segments, each on a fabric of other sites, are tested in `test_segmented`.
+"""
 
 import uuid
 from collections.abc import Mapping
@@ -40,7 +43,7 @@ def test_a_network_of_several_segments_is_refused_before_a_site_hears(
     central.clear_journal()
     refused = make(central, vlan(physical, 11), vlan(physical, 12))
     assert refused.status == 400, refused.text
-    assert "2 segments is not carried" in refused.text
+    assert "that of two segments" in refused.text
     both = {"networks": [{"name": "n", "segments": [vlan(physical, 11), vlan(physical, 12)]}]}
     assert central.call("POST", "/v2.0/networks", both).status == 400
     assert not central.jobs("site1")
@@ -74,10 +77,14 @@ def test_a_network_keeps_its_segment(central: CentralServer) -> None:
         before = of(central, network)
         (segment,) = before
         body = {"network_id": network, "network_type": "geneve"}
-        for more in (body, {**body, "network_type": "vlan", "physical_network": "x"}):
+        another = {"network_type": "vlan", "physical_network": "x", "segmentation_id": 16}
+        for more, why in (
+            (body, "keeps the segment"),
+            ({**body, **another}, "keeps the segment" if network == stretched else "of no site"),
+        ):
             refused = central.call("POST", "/v2.0/segments", {"segment": more})
             assert refused.status == 400, refused.text
-            assert "keeps the segment" in refused.text
+            assert why in refused.text
         refused = central.call("DELETE", f"/v2.0/segments/{segment['id']}")
         assert refused.status == 400, refused.text
         assert "delete the network" in refused.text

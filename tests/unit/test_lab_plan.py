@@ -135,8 +135,11 @@ def test_sites_with_an_outside_share_one_fabric() -> None:
     assert all(f"link set {port} master fabric up" in switch for port in ports)
     host = plan.hypervisors[0]
     words = " ".join(outside.switch_settings(plan.sites[0], host))
-    assert "ovn-bridge-mappings=public:br-ex,fabric:br-fabric" in words
-    assert "add-port br-fabric ex-fabric" in " ".join(fabric.switch_settings(plan.sites[0]))
+    site = plan.sites[0].name
+    assert f"ovn-bridge-mappings=public:br-ex,fabric:br-fabric,{site}-public:br-own" in words
+    words = " ".join(fabric.switch_settings(plan.sites[0], outside.BRIDGE))
+    assert "add-port br-fabric ex-fabric" in words
+    assert "add-port br-ex ex-to-own -- set Interface ex-to-own type=patch" in words
 
 
 def test_a_site_without_gateways_has_no_outside() -> None:
@@ -144,7 +147,7 @@ def test_a_site_without_gateways_has_no_outside() -> None:
     plan = plan_lab(topology, name="lab", number=0, folder=Path("/lab"))
     assert plan.sites[0].outside is None
     assert outside.switch_settings(plan.sites[0], plan.hypervisors[0]) == []
-    assert fabric.switch_settings(plan.sites[0]) == []
+    assert fabric.switch_settings(plan.sites[0], outside.BRIDGE) == []
     assert not any("east-out" in netns for netns in list_netns(plan))
 
 

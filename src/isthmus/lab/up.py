@@ -263,7 +263,7 @@ class Up:
                 *vsctl,
                 *settings,
                 *outside.switch_settings(site, host),
-                *fabric.switch_settings(site),
+                *fabric.switch_settings(site, outside.BRIDGE),
             ]
         )
         prefix, router = site.subnet.prefixlen, site.router

@@ -131,7 +131,7 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "sharing",
                 "tags",
             ),
-            shown=("status",),
+            shown=("status", "segments"),
         ),
         Resource(
             kind=ResourceType.SUBNET,
@@ -155,6 +155,7 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "service_types",
                 "tags",
             ),
+            shown=("segment_id",),
         ),
         Resource(
             kind=ResourceType.ROUTER,

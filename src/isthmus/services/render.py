@@ -27,10 +27,11 @@ UNDERLAY_MTU = 1500
 #: work of a start.
 VNI_RANGE = "1:2048"
 #: What every site calls its way out, and the VLANs that a site chooses from, and central.
+#: In a lab it is also called `name_own_network(site)`, which no other site has.
 PHYSICAL_NETWORK = "public"
 #: What sites call the fabric that they share; nobody chooses a VLAN of it by himself.
 SHARED_NETWORK = "fabric"
-_SITE_VLANS = f"physnet1:100:200,{PHYSICAL_NETWORK}:100:199,{SHARED_NETWORK}"
+SITE_VLANS = f"physnet1:100:200,{PHYSICAL_NETWORK}:100:199,{SHARED_NETWORK}"
 _CENTRAL_VLANS = f"physnet1:201:300,{PHYSICAL_NETWORK}:200:299"
 #: How long SQLite waits for another writer, in seconds; far above what a request may take.
 SQLITE_BUSY_S = 60
@@ -129,6 +130,11 @@ class KeystoneServer:
     hash_rounds: int = 4
 
 
+def name_own_network(site: str) -> str:
+    """Return the second name of a site's way out, for networks with another segment at each."""
+    return f"{site}-{PHYSICAL_NETWORK}"
+
+
 def sqlite_url(path: Path) -> str:
     """Return the SQLAlchemy URL of a database file.
 
@@ -188,7 +194,7 @@ def neutron_sections(server: NeutronServer) -> dict[str, dict[str, object]]:
         "ml2_type_vlan": {
             "network_vlan_ranges": _CENTRAL_VLANS
             if server.flavour is Flavour.CENTRAL
-            else _SITE_VLANS
+            else SITE_VLANS
         },
         "ml2_type_flat": {"flat_networks": "*"},
         "securitygroup": {"enable_security_group": True},

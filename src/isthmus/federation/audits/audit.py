@@ -242,11 +242,31 @@ def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]
 def _with_network(
     resource: Resource, central: Holdings, site: Holdings, here: Collection[str]
 ) -> _Compared:
-    """Objects of networks that are present, and those of networks that have a tunnel key."""
-    return (
-        _of(central.objects[resource.kind], resource.network, here),
-        _of(site.objects[resource.kind], resource.network, site.datapaths.keys()),
-    )
+    """Objects of networks that are present, and those of networks that have a tunnel key.
+
+    A network of several segments is at a site as one of them, and has the subnets there that are
+    on it: those that are mapped to the site.
+    """
+    wanted = _of(central.objects[resource.kind], resource.network, here)
+    held = _of(site.objects[resource.kind], resource.network, site.datapaths.keys())
+    if resource.kind is ResourceType.NETWORK:
+        wanted = {one: _as_segment(row, held.get(one, {})) for one, row in wanted.items()}
+    if resource.kind is ResourceType.SUBNET:
+        mapped = _mapped(resource.kind, central, site.name)
+        wanted = {
+            one: row for one, row in wanted.items() if one in mapped or not row.get("segment_id")
+        }
+    return wanted, held
+
+
+def _as_segment(network: Row, held: Row) -> Row:
+    """Return a network as that one of its segments which a site has, or its first one."""
+    segments = network.get("segments")
+    if not segments:
+        return network
+    physical = held.get("provider:physical_network")
+    own = [one for one in segments if one["provider:physical_network"] == physical]
+    return {**network, **(own or segments)[0]}
 
 
 def _by_mapping(

@@ -244,8 +244,12 @@ def _say_more(setting: Setting, tier: Tier) -> render.Sections:
     """Say what not every Neutron has."""
     if tier.is_central:
         return _BY_DEFAULT
-    more = _nova_events(setting, tier) if setting.compute else {}
-    return {**more, **({"ovn": {"ovn_metadata_enabled": True}} if setting.metadata else {})}
+    vlans = f"{render.SITE_VLANS},{render.name_own_network(tier.name)}"
+    return {
+        "ml2_type_vlan": {"network_vlan_ranges": vlans},
+        **(_nova_events(setting, tier) if setting.compute else {}),
+        **({"ovn": {"ovn_metadata_enabled": True}} if setting.metadata else {}),
+    }
 
 
 def _nova_events(setting: Setting, site: Tier) -> render.Sections:

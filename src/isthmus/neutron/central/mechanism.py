@@ -14,8 +14,9 @@ from isthmus import errors
 from isthmus.federation.port import PROFILE_VIF_TYPE
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import refusals, reporting, silence
+from isthmus.neutron.central.provider_network import segmented
 from isthmus.neutron.central.site_api.comparable import comparable
-from isthmus.neutron.db.session import writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.ports import home
 from isthmus.store.tiers import epoch
 
@@ -46,6 +47,16 @@ class CentralMechanismDriver(api.MechanismDriver):
         network_id = context.current["id"]
         with translated(), writing(context.plugin_context) as connection:
             silence.require_heard(connection, "network", network_id, network_id)
+
+    def create_subnet_precommit(self, context: Any) -> None:
+        """Refuse a subnet on a segment that no site would realise."""
+        with reading(context.plugin_context) as connection:
+            segmented.check_subnet(connection, context.current, is_new=True)
+
+    def update_subnet_precommit(self, context: Any) -> None:
+        """Refuse to put a subnet on a segment that no site would realise."""
+        with reading(context.plugin_context) as connection:
+            segmented.check_subnet(connection, context.current, is_new=False)
 
     def delete_subnet_precommit(self, context: Any) -> None:
         """Refuse to delete a subnet that an unreachable site may use."""

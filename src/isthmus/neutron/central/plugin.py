@@ -7,6 +7,7 @@ deleted.
 """
 
 import contextlib
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from isthmus.neutron.api.body import actions
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, presence, reporting, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling
-from isthmus.neutron.central.provider_network import fabric, segments, types
+from isthmus.neutron.central.provider_network import fabric, segmented, segments, types
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import freed, guard, isolation, sqlite
@@ -118,11 +119,15 @@ class CentralPlugin(Refusals, Recalling):
             }
         return list(known.get(network.id, ()))
 
+    def set_ipam_backend(self) -> None:
+        """Have the sites of ports say which subnets they may have addresses of."""
+        self.ipam = segmented.SegmentedIpam()
+
     # Provider networks -------------------------------------------------------------------------
 
     def create_network(self, context: Any, network: dict[str, Any]) -> Any:
         """Create a network; one on the fabric of sites is extended to them at once."""
-        segments.take_one(network["network"])
+        segments.take(network["network"])
         sites = self._choose_sites(context, network["network"])
         made = super().create_network(context, network)
         self._extend_ahead(context, sites, made)
@@ -131,7 +136,7 @@ class CentralPlugin(Refusals, Recalling):
     def create_network_bulk(self, context: Any, networks: dict[str, Any]) -> Any:
         """Create networks; those on the fabric of sites are extended to them at once."""
         for one in networks["networks"]:
-            segments.take_one(one["network"])
+            segments.take(one["network"])
         sites = [self._choose_sites(context, one["network"]) for one in networks["networks"]]
         made = super().create_network_bulk(context, networks)
         for chosen, one in zip(sites, made, strict=True):
@@ -139,8 +144,10 @@ class CentralPlugin(Refusals, Recalling):
         return made
 
     def update_network(self, context: Any, id: str, network: dict[str, Any]) -> Any:
-        """Change a network; the segment of one on the fabric of a site stays."""
-        fabric.check_change(network["network"], lambda: self.get_network(context, id))
+        """Change a network; the segments of one on the fabric of sites stay."""
+        with translated(), reading(context) as connection:
+            find = functools.partial(self.get_network, context, id)
+            fabric.check_change(connection, network["network"], find)
         return super().update_network(context, id, network)
 
     def _choose_sites(self, context: Any, body: Mapping[str, Any]) -> Sequence[Site]:

@@ -26,7 +26,7 @@ from isthmus.neutron.api.caller import record_event
 from isthmus.neutron.central import home
 from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.provider_network import where
+from isthmus.neutron.central.provider_network import segmented, where
 from isthmus.neutron.central.router import answered, exit_decision, joined
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
@@ -129,6 +129,7 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
     with writing(context) as connection:
         locked = joined.lock(connection, [presence.network_id])
         if presence.port_id is not None:
+            segmented.require_reached(connection, site.name, presence.port_id)
             moving_from = home.bring(connection, site, presence.port_id)
         if moving_from is None:
             is_new = _extend(connection, locked.locked_networks, site.name, presence)
@@ -166,7 +167,7 @@ def _extend(
         journal.record_selected(connection, ResourceType.SHADOW, shadows)
     at_site.ensure(connection, PoolKind.PORT_KEY, network_id, site)
     external = _is_external(connection, network_id)
-    subnets = _subnets(connection, network_id)
+    subnets = _subnets(connection, site, network_id)
     for subnet in subnets:
         if not external and leased.needs_leases(subnet):
             at_site.ensure(connection, PoolKind.SUBNET, subnet["id"], site)
@@ -346,8 +347,11 @@ def _is_external(connection: sa.Connection, network_id: str) -> bool:
     return connection.scalar(query) is not None
 
 
-def _subnets(connection: sa.Connection, network_id: str) -> list[Any]:
+def _subnets(connection: sa.Connection, site: SiteName, network_id: str) -> list[Any]:
+    """List the subnets of a network, those on segments that a site does not have left out."""
     subnet = models_v2.Subnet
     query = sa.select(*leased.COLUMNS).where(subnet.network_id == network_id)
     query = query.order_by(subnet.id).with_for_update(read=True)
-    return [dict(row._mapping) for row in connection.execute(query)]
+    found = [dict(row._mapping) for row in connection.execute(query)]
+    elsewhere = segmented.find_elsewhere(connection, site, [one["id"] for one in found])
+    return [one for one in found if one["id"] not in elsewhere]

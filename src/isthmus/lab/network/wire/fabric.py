@@ -8,10 +8,17 @@ places are told apart by their addresses, does not touch it.
 from collections.abc import Iterator, Sequence
 
 from isthmus.model.topology import Tier
-from isthmus.services.render import PHYSICAL_NETWORK, SHARED_NETWORK, UNDERLAY_MTU
+from isthmus.services.render import (
+    PHYSICAL_NETWORK,
+    SHARED_NETWORK,
+    UNDERLAY_MTU,
+    name_own_network,
+)
 
 SWITCH = "fabric"
 _BRIDGE = "br-fabric"
+#: A bridge for the second name of a site's way out: Neutron wants one for each physical network.
+_OWN_BRIDGE = "br-own"
 _HOST_LINK = "ex-fabric"
 
 
@@ -28,7 +35,8 @@ def name_bridges(tier: Tier, outside: str) -> str:
         outside: the bridge to it.
     """
     mine = f"{PHYSICAL_NETWORK}:{outside}"
-    return f"{mine},{SHARED_NETWORK}:{_BRIDGE}" if is_on(tier) else mine
+    own = f"{name_own_network(tier.name)}:{_OWN_BRIDGE}"
+    return f"{mine},{SHARED_NETWORK}:{_BRIDGE},{own}" if is_on(tier) else mine
 
 
 def render_links(tier: Tier, wan_netns: str) -> list[str]:
@@ -67,13 +75,28 @@ def list_links(tier: Tier, wan_netns: str) -> Iterator[tuple[str, str]]:
             yield wan_netns, _port(tier, number)
 
 
-def switch_settings(tier: Tier) -> list[str]:
-    """Write the end of an `ovs-vsctl` transaction that joins a hypervisor to the fabric."""
+def switch_settings(tier: Tier, outside: str) -> list[str]:
+    """Write the end of an `ovs-vsctl` transaction that joins a hypervisor to the fabric.
+
+    Args:
+        tier: its site.
+        outside: the bridge to the world outside, which the one for its second name is joined to.
+    """
     if not is_on(tier):
         return []
     return [
         *("--", "add-br", _BRIDGE, "--", "set", "Bridge", _BRIDGE, "datapath_type=netdev"),
         *("--", "add-port", _BRIDGE, _HOST_LINK),
+        *("--", "add-br", _OWN_BRIDGE, "--", "set", "Bridge", _OWN_BRIDGE, "datapath_type=netdev"),
+        *_patch(_OWN_BRIDGE, "own-to-ex", "ex-to-own"),
+        *_patch(outside, "ex-to-own", "own-to-ex"),
+    ]
+
+
+def _patch(bridge: str, port: str, peer: str) -> list[str]:
+    return [
+        *("--", "add-port", bridge, port),
+        *("--", "set", "Interface", port, "type=patch", f"options:peer={peer}"),
     ]
 
 

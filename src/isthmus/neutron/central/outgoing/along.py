@@ -23,6 +23,7 @@ from neutron.services.trunk import models as trunks
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.neutron.central.provider_network import segmented
 from isthmus.neutron.db.session import now
 from isthmus.store.tiers.locked import LockedObjects
 
@@ -153,6 +154,12 @@ def _map_missing(
     """Map objects to those of some sites that do not have them; locks only those exclusively."""
     locked = LockedObjects(connection, kind, ids)
     missing = {site: ids - locked.at(site) for site in sites if ids - locked.at(site)}
+    if kind is ResourceType.SUBNET:
+        missing = {
+            site: left
+            for site, some in missing.items()
+            if (left := some - segmented.find_elsewhere(connection, site, some))
+        }
     if not missing:
         return set()
     alone = LockedObjects(connection, kind, set().union(*missing.values()), alone=True)

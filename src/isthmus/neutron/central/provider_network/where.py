@@ -50,7 +50,7 @@ def check_type(network: dict[str, Any]) -> None:
     Raises:
         Unsupported: its type cannot be stretched.
     """
-    kind = network.get("provider:network_type")
+    kind = network.get("provider:network_type") or "of several segments"
     if fabric.is_provider(network):
         return
     external = network.get("router:external")

@@ -18,6 +18,7 @@ from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, Part
 from isthmus.neutron.central.presence import Brought, bring
+from isthmus.neutron.central.provider_network import segmented
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.store.tiers.locked import LockedObjects
 
@@ -96,9 +97,7 @@ NETWORK = CentralResource(
             "pvlan": fate.PVLAN,
             "qinq": fate.refused("tagged frames are not carried between sites"),
             "qos_policy_id": fate.CARRIED,
-            "segments": fate.own(
-                "the only one is carried as provider attributes; several are refused"
-            ),
+            "segments": fate.own("that of a site is carried there as provider attributes"),
             "status": fate.own("each tier's own"),
             "subnets": fate.DERIVED,
             "vlan_transparent": fate.refused("tagged frames are not carried between sites"),
@@ -108,5 +107,6 @@ NETWORK = CentralResource(
     tells_of=(_NETWORK, ResourceType.SUBNET),
     rbac=rbac.NetworkRBAC,
     pool=PoolKind.PORT_KEY,
+    add_carried=segmented.carry_own,
     bring=_bring,
 )

@@ -15,6 +15,7 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing.change import Changes, Part, Written
 from isthmus.neutron.central.presence import Brought, bring
+from isthmus.neutron.central.provider_network import segmented
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import now, reading
 from isthmus.store.tiers import mapping
@@ -40,7 +41,9 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     for subnet_id in subnets - changes.get_gone(_SUBNET):
         present = changes.locked.sites(changes.networks.get(subnet_id, ""))
         for site, withdrawn in present.items():
-            if not withdrawn and site not in locked.sites(subnet_id):
+            if withdrawn or site in locked.sites(subnet_id):
+                continue
+            if not segmented.find_elsewhere(connection, site, [subnet_id]):
                 locked.map_to(site, [subnet_id], now=now())
     return {
         IntentKey(site, _SUBNET, subnet_id)
@@ -93,9 +96,7 @@ SUBNET = CentralResource(
             "leak_routes": fate.refused("layer 3 is not carried yet"),
             "prefixlen": fate.CENTRAL_ALONE,
             "router:external": fate.DERIVED,
-            "segment_id": fate.refused(
-                "routed networks are not carried: a stretched network is one segment"
-            ),
+            "segment_id": fate.own("a site has the subnets of its own segment, and no others"),
             "shared": fate.DERIVED,
             "subnetpool_id": fate.CENTRAL_ALONE,
             "use_default_subnetpool": fate.CENTRAL_ALONE,
@@ -104,6 +105,7 @@ SUBNET = CentralResource(
     tell=_tell,
     tells_of=(_SUBNET,),
     pool=PoolKind.SUBNET,
+    add_carried=segmented.leave_out_elsewhere,
     complete=_complete,
     bring=_bring,
 )

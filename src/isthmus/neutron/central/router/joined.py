@@ -98,14 +98,19 @@ def describe_network(connection: sa.Connection, network_id: str) -> dict[str, An
             one_segment.c.network_id == network_id
         )
     ).all()
-    one = segments[0] if len(segments) == 1 else None
+    listed = [
+        {
+            "provider:network_type": one.network_type,
+            "provider:physical_network": one.physical_network,
+        }
+        for one in segments
+    ]
     return {
         "id": network_id,
         "project_id": row.project_id,
         "availability_zone_hints": facts.parse_hints(row.availability_zone_hints),
         "router:external": row.network_id is not None,
-        "provider:network_type": one.network_type if one else "of several segments",
-        "provider:physical_network": one.physical_network if one else None,
+        **(listed[0] if len(listed) == 1 else {"segments": listed}),
     }
 
 

@@ -18,6 +18,7 @@ from neutron.db.qos import models as qos_models
 from neutron.extensions import securitygroup as ext_group
 from neutron.plugins.ml2 import models as ml2_models
 from neutron_lib import exceptions as n_exc
+from neutron_lib.api.definitions import ip_allocation as ipalloc_apidef
 from neutron_lib.db import api as db_api
 from neutron_lib.exceptions import qos as qos_exc
 from neutron_lib.plugins import directory
@@ -105,13 +106,18 @@ def ensure(
         was_up = up.is_up(state["id"])
         _create(core, context, theirs)
         crash.point("apply.port.made")
+        _defer_addresses(core, context, theirs)
         if was_up and up.is_up(state["id"]):
             up.tell_neutron(state["id"])
     if state.get(attribute.STALE):
         # Central was restored and has an older state than this site: it waits for the report.
         _tell(context, state["id"])
         return {}
-    if have is None or keep_existing:
+    if have is None:
+        return {}
+    if have.get("ip_allocation") == ipalloc_apidef.IP_ALLOCATION_NONE:
+        _defer_addresses(core, context, theirs)  # whoever made it may have ended before that
+    if keep_existing:
         return {}
     mark_auto_subnets(core, context, [have])
     with db_api.CONTEXT_READER.using(context):
@@ -178,6 +184,31 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
         raise errors.Stale(f"a subnet of port {state['id']} is not here yet: {error}") from error
     except (n_exc.IpAddressInUse, n_exc.MacAddressInUse) as error:
         raise errors.Conflict(f"port {state['id']} cannot be made here: {error}") from error
+
+
+def _defer_addresses(core: Any, context: Any, state: Mapping[str, Any]) -> None:
+    """Have a port get its addresses as it is bound, where central could not know of which segment.
+
+    To this site its network has one segment, so Neutron takes a port without addresses for one that
+    wants none but those that follow from its MAC. It gives all of them to one that has none yet.
+    """
+    if state.get("ip_allocation") != ipalloc_apidef.IP_ALLOCATION_DEFERRED:
+        return
+    mine = core.get_port(context, state["id"])
+    if mine["ip_allocation"] != ipalloc_apidef.IP_ALLOCATION_NONE:
+        return
+    derived = [
+        {"subnet_id": one["subnet_id"], "delete_subnet": True} for one in mine["fixed_ips"] or ()
+    ]
+    if derived:
+        core.update_port(context, state["id"], {"port": {"fixed_ips": derived}})
+    port = models_v2.Port.__table__
+    with db_api.CONTEXT_WRITER.using(context):
+        context.session.connection().execute(
+            sa.update(port)
+            .where(port.c.id == state["id"])
+            .values(ip_allocation=ipalloc_apidef.IP_ALLOCATION_DEFERRED)
+        )
 
 
 def _no_policy(port: Mapping[str, Any], error: Exception) -> errors.Stale:
