@@ -464,3 +464,17 @@ def test_repairs_in_a_lab() -> None:
     )
     for same in ("isthmus site enable s1", "on h1: ip link show x; restart the server"):
         assert render_in_lab(same, "lab") == same
+
+
+@pytest.mark.parametrize(("port", "records", "told"), [
+    (53, [], True), (53, ["d"], False), (54, ["d"], True),
+])  # fmt: skip
+def test_ovn_lets_in_what_comes_from_port_53_where_a_switch_has_names(
+    port: int, records: list[str], told: bool
+) -> None:
+    tables = healthy()
+    lets_in = rule("ingress", protocol="udp", port_range_min=port, port_range_max=port)
+    rules(rule("egress"), lets_in, stateful=False)(tables)
+    put(NB1, "Logical_Switch", "name", f"neutron-{NET}", dns_records=records)(tables)
+    codes = [one.verdict.code for one in ask(tables, service=f"udp/{port}").blockers]
+    assert ("policy.stateless_return" in codes) is told, codes

@@ -26,6 +26,8 @@ from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
+#: From which name servers answer.
+_NAMES_PORT = 53
 #: What the nearest rule lacks, in words.
 _LACKS = {
     "family": "it is for the other IP version",
@@ -91,6 +93,19 @@ def _filtering(end: End) -> bool:
     return not end.is_trusted and bool(end.address)
 
 
+def _is_from_names(look: Look, end: End) -> bool:
+    """Tell whether OVN lets a packet in as an answer of its own name server.
+
+    A switch that has records of names lets in whatever comes from UDP port 53, before rules.
+    """
+    packet = look.way.packet
+    if (packet.protocol, packet.source_port) != ("udp", _NAMES_PORT):
+        return False
+    name = SWITCH_PREFIX + end.network_id
+    switch = look.world.find(Source.NB, end.site, "Logical_Switch", name=name) or {}
+    return bool(switch.get("dns_records"))
+
+
 def _check(look: Look, end: End, direction: str) -> Iterator[Verdict]:
     if not _filtering(end):
         return
@@ -108,7 +123,7 @@ def _check(look: Look, end: End, direction: str) -> Iterator[Verdict]:
     if _passes_as_reply(look, end, direction) is not False:
         return
     found = decide(look, end, direction, look.way.packet)
-    if found.allowed:
+    if found.allowed or (direction == "ingress" and _is_from_names(look, end)):
         return
     lack = found.lacks[0] if len(found.lacks) == 1 else "none"
     code = f"policy.{direction}.{lack}"

@@ -10,7 +10,7 @@ from isthmus.diagnose.world import Row, Source
 from isthmus.facts.ovsdb import Select, one_of, uuid
 from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 
-_SWITCH = ("_uuid", "name", "acls", "other_config")
+_SWITCH = ("_uuid", "name", "acls", "other_config", "dns_records")
 _PORT = (
     "_uuid", "name", "type", "enabled", "options", "addresses", "port_security", "dhcpv4_options",
     "up", "external_ids", "parent_name", "tag",

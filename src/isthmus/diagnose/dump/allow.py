@@ -134,6 +134,7 @@ _NB: Mapping[str, Columns] = {
     "NB_Global": dict.fromkeys(("nb_cfg", "sb_cfg", "hv_cfg", "nb_cfg_timestamp"), number),
     "server": {**_words("model"), "leader": flag, "connected": flag},
     "Logical_Switch": {**_words("_uuid", "name"), "acls": _REFS, "ports": _REFS,
+                       "dns_records": _REFS,
                        "other_config": keys("requested-tnl-key", "mcast_snoop", "vlan-passthru")},
     "Logical_Switch_Port": {
         **_words("_uuid", "name"), "type": line, "enabled": optional(flag), "up": optional(flag),
