@@ -1,15 +1,17 @@
 """What is said of a task that failed, and the key of a build's passwords."""
 
 import os
+import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from tests.lab.test_build_site import FLEET
 
 from isthmus import errors
-from isthmus.clients.build.ansible import explain
+from isthmus.clients.build.ansible import explain, run_playbook
 from isthmus.wiring.build_configure import alone, make_secrets
 
 
@@ -42,6 +44,18 @@ def test_hidden_words_and_changed_keys_are_named() -> None:
     assert "passwords may be in it" in explain({"msg": "some failed", "results": rows})
     banner = "@@@\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n@@@"
     assert explain({"msg": banner}).startswith("its SSH host key is not the one")
+
+
+def test_a_machine_without_terminals_is_told_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError("out of pty devices")
+
+    monkeypatch.setattr(pty, "openpty", refuse)
+    (playbook := tmp_path / "play.yaml").write_text("[]")
+    with pytest.raises(errors.Unsupported, match="mount -t devpts"):
+        run_playbook(playbook, tmp_path, settings=tmp_path, say=print, stop=threading.Event())
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import pty
 import signal
 import sys
 import threading
@@ -141,7 +142,7 @@ def run_playbook(
         variables: extra variables.
 
     Raises:
-        Unsupported: ansible-runner is not installed.
+        Unsupported: ansible-runner is not installed, or the machine has no pseudo-terminals.
         NotFound: there is no such playbook.
     """
     try:
@@ -152,6 +153,7 @@ def run_playbook(
         ) from exc
     if not playbook.is_file():
         raise errors.NotFound(f"there is no playbook {playbook}")
+    _require_pty()
     recap: dict[str, dict[str, int]] = {}
 
     def handle(event: Mapping[str, Any]) -> bool:
@@ -183,6 +185,23 @@ def run_playbook(
     if stopped:
         end_left(folder.resolve())
     return Played(result.status == "successful", stopped, recap)
+
+
+def _require_pty() -> None:
+    """Make sure that Ansible can be run: ansible-runner gives it a terminal of its own.
+
+    Raises:
+        Unsupported: the machine has none, as a container may.
+    """
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as exc:
+        raise errors.Unsupported(
+            "this machine has no pseudo-terminals, which Ansible needs: mount -t devpts -o"
+            " gid=5,mode=620,ptmxmode=666 devpts /dev/pts"
+        ) from exc
+    os.close(ours)
+    os.close(theirs)
 
 
 def _task_end(kind: str, data: Mapping[str, Any]) -> TaskEnd:

@@ -75,7 +75,7 @@ class Kept(Protocol):
 
 
 @runtime_checkable
-class Held(Protocol):
+class InMemory(Protocol):
     """Ways in to what is there already: each answer comes at once, and nobody is waited for."""
 
     def get_rows(self, source: Source, place: str, table: str) -> Any:

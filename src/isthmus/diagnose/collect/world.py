@@ -11,7 +11,7 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.diagnose.collect import around, machine, neutron, ovn, router_rows
 from isthmus.diagnose.collect import host as host_facts
-from isthmus.diagnose.collect.protocols import Held, WaysIn
+from isthmus.diagnose.collect.protocols import InMemory, WaysIn
 from isthmus.diagnose.collect.resolve import Found, resolve_end
 from isthmus.diagnose.collect.routers import RouterFacts, list_sites
 from isthmus.diagnose.collect.tasks import Gathered, Task, gather
@@ -65,7 +65,7 @@ def collect_scene(
         IsthmusError: central does not answer.
     """
     deadline = time.monotonic() + timeout_s
-    threads = not isinstance(ways, Held)
+    threads = not isinstance(ways, InMemory)
     found, known, homes = _find_ends(ways, (source, target), service, threads)
     chosen = family or _choose_family(found)
     routers = RouterFacts(ways.api)

@@ -218,7 +218,7 @@ def check_change(
             )
     if body.get("router:external"):
         network = find()
-        if segmented.is_routed(connection, network["id"]):
+        if segmented.has_segmented_subnets(connection, network["id"]):
             raise errors.Conflict(
                 f"network {network['id']} has subnets on segments: the gateway of a router has one "
                 "seat, so it cannot be external"

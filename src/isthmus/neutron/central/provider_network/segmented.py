@@ -233,7 +233,7 @@ class SegmentedIpam(ipam_pluggable_backend.IpamPluggableBackend):
         return super().update_port(context, old_port_db, old_port, new_port)
 
 
-def is_routed(connection: sa.Connection, network_id: str) -> bool:
+def has_segmented_subnets(connection: sa.Connection, network_id: str) -> bool:
     """Return whether a network has subnets on segments."""
     query = sa.select(_SUBNETS.c.id).where(
         _SUBNETS.c.network_id == network_id, _SUBNETS.c.segment_id.is_not(None)
